@@ -1,0 +1,1 @@
+"""From facts to a report: checks, their order, and the one primary cause. Pure."""

@@ -1,0 +1,95 @@
+"""The case on the table: facts, the catalogue, and the questions that checks ask of them.
+
+Every property answers None when the facts do not say. Derived questions that more than one check asks live
+here, once.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+from envcheck.catalogue import Catalogue
+from envcheck.model.facts import Facts, Gpu, Message, Observation, Sighting
+from envcheck.model.plan import Plan
+
+Advise = Callable[[Facts], Plan | None]
+"""Facts to a plan: `recommend.resolve` bound to a catalogue, handed in so that the rooms stay apart."""
+
+LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
+    "gpus": ("nvml", "smi"),
+    "driver_version": ("files", "nvml", "smi"),
+    "cuda_driver_version": ("nvml", "libcuda", "smi"),
+    "torch_installed": ("interpreter",),
+    "torch_version": ("interpreter", "torch"),
+    "torch_imported": ("torch",),
+    "cuda_available": ("torch",),
+}
+"""Which looks could have answered a question: the first that died is the reason why there is no answer."""
+
+
+class Case:
+    """Facts as checks see them."""
+
+    def __init__(self, facts: Facts, catalogue: Catalogue, advise: Advise) -> None:
+        self.facts = facts
+        self.catalogue = catalogue
+        self._advise = advise
+
+    def died(self, need: str) -> Observation | None:
+        """The look behind `need` that failed, timed out or crashed, if any."""
+        looks = LOOKS_BEHIND.get(need, ())
+        seen = (self.facts.observation(look) for look in looks)
+        return next((look for look in seen if look and look.state in ("failed", "timeout", "crashed")), None)
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """What `envcheck install` would recommend here."""
+        return self._advise(self.facts)
+
+    @cached_property
+    def driver_version(self) -> str | None:
+        """The NVIDIA driver version; the loaded kernel module's word counts before the libraries'."""
+        return _first(self.facts.nvidia.driver_versions, ("files", "nvml", "smi", "text"))
+
+    @cached_property
+    def cuda_driver_version(self) -> str | None:
+        """The CUDA driver API version, `12.2`."""
+        return _first(self.facts.nvidia.cuda_versions, ("nvml", "libcuda", "smi", "text"))
+
+    @cached_property
+    def gpus(self) -> tuple[Gpu, ...] | None:
+        """NVIDIA GPUs that the driver lists."""
+        return self.facts.nvidia.gpus
+
+    @cached_property
+    def torch_installed(self) -> bool | None:
+        """Whether the examined interpreter has torch's files."""
+        return self.facts.torch.installed
+
+    @cached_property
+    def torch_version(self) -> str | None:
+        """Torch's version with its local part."""
+        return self.facts.torch.version
+
+    @cached_property
+    def torch_imported(self) -> bool | None:
+        """Whether `import torch` ended well."""
+        return self.facts.torch.imported
+
+    @cached_property
+    def cuda_available(self) -> bool | None:
+        """`torch.cuda.is_available()`."""
+        return self.facts.torch.cuda_available
+
+    def said(self, signature: str) -> tuple[tuple[Message, dict[str, str]], ...]:
+        """Messages that match the catalogue's signature of that name (a cause slug), with its named groups."""
+        return self._said.get(signature, ())
+
+    @cached_property
+    def _said(self) -> dict[str, tuple[tuple[Message, dict[str, str]], ...]]:
+        return self.catalogue.recognise(self.facts.messages)
+
+
+def _first(sightings: Iterable[Sighting], order: tuple[str, ...]) -> str | None:
+    seen = {sighting.look: sighting.value for sighting in reversed(tuple(sightings))}
+    ranked = [seen[look] for look in order if look in seen]
+    return ranked[0] if ranked else next(iter(seen.values()), None)

@@ -1,0 +1,100 @@
+"""Run the checks over a case, fold symptoms under their causes, name the one primary cause."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check
+from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Finding, Report, Verdict
+from envcheck.model.text import Text, say
+
+
+def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Report:
+    """The report over `case`. `checks` stand in dependency order; `select` and `ignore` are code prefixes."""
+    findings: list[Finding] = []
+    results: list[CheckResult] = []
+    muted: dict[str, str] = {}
+    for one in checks:
+        if not _wanted(one.code, select, ignore):
+            results.append(_result(one, "skipped", say("not selected")))
+            continue
+        muter = next((code for prefix, code in muted.items() if one.code.startswith(prefix)), None)
+        if muter is not None:
+            results.append(_result(one, "skipped", say("{code} makes it moot", code=muter)))
+            continue
+        result, found = _judge(one, case)
+        results.append(result)
+        findings += found
+        if found:
+            muted |= {prefix: one.code for prefix in one.mutes if prefix not in muted}
+    linked = _link(findings, checks)
+    roots = _ranked(linked)
+    return Report(
+        verdict=_verdict(linked, results),
+        can_train=can_train(case),
+        primary=roots[0].code if roots else None,
+        runner_up=next((root.code for root in roots[1:] if root.severity == roots[0].severity), None),
+        findings=tuple(linked),
+        checks=tuple(results),
+        probes=case.facts.observations,
+    )
+
+
+def can_train(case: Case) -> tuple[str, ...]:
+    """Devices on which a first kernel with its backward pass was seen to work."""
+    torch = case.facts.torch
+    cpu = ("cpu",) if torch.cpu_kernel_ok else ()
+    return cpu + tuple(f"{device.kind}:{device.index}" for device in torch.devices or () if device.kernel_ok)
+
+
+def _wanted(code: str, select: Sequence[str], ignore: Sequence[str]) -> bool:
+    chosen = not select or any(code.startswith(prefix) for prefix in select)
+    return chosen and not any(code.startswith(prefix) for prefix in ignore)
+
+
+def _judge(one: Check, case: Case) -> tuple[CheckResult, list[Finding]]:
+    for need in one.needs:
+        if getattr(case, need) is None:
+            dead = case.died(need)
+            if dead is None:
+                return _result(one, "skipped", say("{need} is not known here", need=need)), []
+            return _result(one, "unknown", say("the look `{look}` gave no answer", look=dead.look)), []
+    found = list(one.judge(case))
+    return _result(one, "fail" if found else "pass"), found
+
+
+def _result(one: Check, status: str, why: Text | None = None) -> CheckResult:
+    return msgspec.convert({"code": one.code, "slug": one.slug, "status": status, "why": why}, CheckResult)
+
+
+def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]:
+    """Fill `caused_by` (the first finding that explains it) and `explains` (what it explains here)."""
+    reach = {one.code: one.explains for one in checks}
+    cause: dict[str, str] = {}
+    for root in findings:
+        for other in findings:
+            explained = any(other.code.startswith(prefix) for prefix in reach[root.code])
+            if explained and other.code != root.code and cause.get(root.code) != other.code:
+                cause.setdefault(other.code, root.code)
+    effects: dict[str, list[str]] = {}
+    for effect, root_code in cause.items():
+        effects.setdefault(root_code, []).append(effect)
+    return [
+        msgspec.structs.replace(
+            found, caused_by=cause.get(found.code), explains=tuple(sorted(effects.get(found.code, ())))
+        )
+        for found in findings
+    ]
+
+
+def _ranked(findings: Sequence[Finding]) -> list[Finding]:
+    """Root findings above info: most severe first, then most certain, then in dependency order."""
+    roots = [found for found in findings if found.caused_by is None and found.severity != "info"]
+    return sorted(roots, key=lambda found: (SEVERITIES.index(found.severity), CONFIDENCES.index(found.confidence)))
+
+
+def _verdict(findings: Sequence[Finding], results: Sequence[CheckResult]) -> Verdict:
+    if any(found.severity == "error" for found in findings):
+        return "problem"
+    return "unknown" if any(result.status == "unknown" for result in results) else "healthy"

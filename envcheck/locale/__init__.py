@@ -1,0 +1,1 @@
+"""Translations: gettext, English message ids, one folder a language."""
