@@ -3,11 +3,11 @@
 A stray click.py or torch.py in the working directory must not run in our process.
 """
 
-import os
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    here = os.getcwd()
+    here = str(Path.cwd())
     sys.path[:] = [entry for entry in sys.path if entry not in ("", here)] or sys.path
     from envcheck.cli import main
 
