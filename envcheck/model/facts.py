@@ -14,7 +14,7 @@ State = Literal["ok", "absent", "failed", "timeout", "crashed", "skipped"]
 OS = Literal["linux", "windows", "macos", "other"]
 
 
-class Observation(Value):
+class Observation(Value, frozen=True, kw_only=True):
     """How one look ended. Every look leaves one, also the look that was not made."""
 
     look: str
@@ -30,7 +30,7 @@ class Observation(Value):
     """Why, in the looked-at program's own (cleaned, capped) words."""
 
 
-class Sighting(Value):
+class Sighting(Value, frozen=True, kw_only=True):
     """A value and the look that saw it."""
 
     value: str
@@ -39,7 +39,7 @@ class Sighting(Value):
     """The file, variable, call or line it was read from."""
 
 
-class Disk(Value):
+class Disk(Value, frozen=True, kw_only=True):
     """Free space where an installation writes: `role` is `target`, `temp` or `cache`."""
 
     role: str
@@ -47,7 +47,7 @@ class Disk(Value):
     free_bytes: int
 
 
-class Host(Value):
+class Host(Value, frozen=True, kw_only=True):
     """The operating system and what stands around it."""
 
     os: OS | None = None
@@ -82,7 +82,7 @@ class Host(Value):
     time_zone: str | None = None
 
 
-class PciDevice(Value):
+class PciDevice(Value, frozen=True, kw_only=True):
     """A display or 3D controller (class 03xx) or NVSwitch bridge (class 0680) on the PCI bus; ids are 4 hex digits."""
 
     address: str
@@ -94,7 +94,7 @@ class PciDevice(Value):
     revision: str | None = None
 
 
-class DeviceNode(Value):
+class DeviceNode(Value, frozen=True, kw_only=True):
     """A node below /dev that a GPU needs: `/dev/nvidia0`, `/dev/nvidia-uvm`, `/dev/kfd`, `/dev/dxg`."""
 
     path: str
@@ -106,7 +106,7 @@ class DeviceNode(Value):
     """What open(2) said: `EPERM`, `EACCES`, `ENXIO`, `EIO`."""
 
 
-class Gpu(Value):
+class Gpu(Value, frozen=True, kw_only=True):
     """One NVIDIA GPU as the driver knows it (its order is not CUDA's order: join by UUID or PCI address)."""
 
     index: int
@@ -133,7 +133,7 @@ class Gpu(Value):
     look: str = "nvml"
 
 
-class KernelModule(Value):
+class KernelModule(Value, frozen=True, kw_only=True):
     """A kernel module: `nvidia`, `nvidia_uvm`, `nouveau`, `amdgpu`, `vfio_pci`."""
 
     name: str
@@ -143,7 +143,7 @@ class KernelModule(Value):
     look: str = "files"
 
 
-class Library(Value):
+class Library(Value, frozen=True, kw_only=True):
     """What the loader did with a driver library: the path it picked, or its error in its own words."""
 
     name: str
@@ -154,7 +154,7 @@ class Library(Value):
     look: str = "nvml"
 
 
-class ApiStatus(Value):
+class ApiStatus(Value, frozen=True, kw_only=True):
     """A driver API call that did not return success: NVML's or CUDA's number, its name and the call."""
 
     api: Literal["nvml", "cuda"]
@@ -165,7 +165,7 @@ class ApiStatus(Value):
     look: str = "nvml"
 
 
-class Nvidia(Value):
+class Nvidia(Value, frozen=True, kw_only=True):
     """The NVIDIA driver stack."""
 
     modules: tuple[KernelModule, ...] | None = None
@@ -187,7 +187,7 @@ class Nvidia(Value):
     """Module files on disk for the running kernel (the driver is installed though not loaded)."""
 
 
-class AmdGpu(Value):
+class AmdGpu(Value, frozen=True, kw_only=True):
     """A KFD node with a GPU behind it."""
 
     index: int
@@ -196,7 +196,7 @@ class AmdGpu(Value):
     name: str | None = None
 
 
-class Amd(Value):
+class Amd(Value, frozen=True, kw_only=True):
     """AMD's compute stack (KFD, ROCm)."""
 
     gpus: tuple[AmdGpu, ...] | None = None
@@ -205,7 +205,7 @@ class Amd(Value):
     rocm_version: str | None = None
 
 
-class Environment(Value):
+class Environment(Value, frozen=True, kw_only=True):
     """A Python environment that was a candidate for the look."""
 
     path: str
@@ -216,7 +216,7 @@ class Environment(Value):
     torch_version: str | None = None
 
 
-class Python(Value):
+class Python(Value, frozen=True, kw_only=True):
     """The interpreter that is examined."""
 
     path: str | None = None
@@ -249,7 +249,7 @@ class Python(Value):
     look: str = "interpreter"
 
 
-class Package(Value):
+class Package(Value, frozen=True, kw_only=True):
     """An installed distribution, name normalised (`nvidia-cudnn-cu12`)."""
 
     name: str
@@ -264,7 +264,7 @@ class Package(Value):
     """Requires-Dist lines that pin torch or a CUDA library; None: not read."""
 
 
-class TorchDevice(Value):
+class TorchDevice(Value, frozen=True, kw_only=True):
     """One device as torch sees it, and how its first kernel ended."""
 
     kind: Literal["cuda", "rocm", "xpu", "mps", "cpu"]
@@ -280,7 +280,7 @@ class TorchDevice(Value):
     kernel_error: str | None = None
 
 
-class Torch(Value):
+class Torch(Value, frozen=True, kw_only=True):
     """torch in the examined interpreter. `installed` is about files, `imported` about the import."""
 
     installed: bool | None = None
@@ -324,7 +324,7 @@ class Torch(Value):
     look: str = "torch"
 
 
-class Setting(Value):
+class Setting(Value, frozen=True, kw_only=True):
     """A setting of pip, uv or conda that decides where packages come from; URLs without credentials."""
 
     tool: str
@@ -335,7 +335,7 @@ class Setting(Value):
     """The file (with line where known) or environment variable."""
 
 
-class Tool(Value):
+class Tool(Value, frozen=True, kw_only=True):
     """A program on PATH: `pip`, `uv`, `conda`, `mamba`, `pixi`, `nvcc`, `nvidia-smi`, `docker`, ..."""
 
     name: str
@@ -343,7 +343,7 @@ class Tool(Value):
     version: str | None = None
 
 
-class Proxy(Value):
+class Proxy(Value, frozen=True, kw_only=True):
     """A configured proxy, without credentials."""
 
     scheme: str
@@ -355,7 +355,7 @@ class Proxy(Value):
     socks_supported: bool | None = None
 
 
-class Route(Value):
+class Route(Value, frozen=True, kw_only=True):
     """How a host would be reached: the proxy in force, or None for direct, and why."""
 
     host: str
@@ -365,7 +365,7 @@ class Route(Value):
     """What the name resolves to, when that was asked."""
 
 
-class Message(Value):
+class Message(Value, frozen=True, kw_only=True):
     """Something that a program said: an error, a warning, a log line, or a command that a person typed."""
 
     kind: Literal["error", "warning", "log", "command"]
@@ -375,7 +375,7 @@ class Message(Value):
     """The stage, or the line of the pasted text."""
 
 
-class Variable(Value):
+class Variable(Value, frozen=True, kw_only=True):
     """An environment variable of the allow-list; `value` None: unset."""
 
     name: str
@@ -383,7 +383,7 @@ class Variable(Value):
     origin: str = "environment"
 
 
-class Facts(Value):
+class Facts(Value, frozen=True, kw_only=True):
     """One machine at one moment."""
 
     schema: int = FACTS_SCHEMA

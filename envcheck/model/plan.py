@@ -6,7 +6,7 @@ from envcheck.model.base import Value
 from envcheck.model.text import Text
 
 
-class Build(Value):
+class Build(Value, frozen=True, kw_only=True):
     """One official build of torch: a row of the catalogue."""
 
     torch: str
@@ -35,7 +35,7 @@ class Build(Value):
     date: str = ""
 
 
-class Rejection(Value):
+class Rejection(Value, frozen=True, kw_only=True):
     """A build that was not chosen."""
 
     build: Build
@@ -44,7 +44,7 @@ class Rejection(Value):
     """The name of the rule that dropped it: `driver`, `capability`, `python`, `libc`, `os`, `wish`, `older`, ..."""
 
 
-class Plan(Value):
+class Plan(Value, frozen=True, kw_only=True):
     """The recommendation for one machine: at most one build, and why the others are not it."""
 
     build: Build | None

@@ -15,7 +15,7 @@ CONFIDENCES: tuple[Confidence, ...] = ("certain", "likely", "possible")
 Verdict = Literal["healthy", "problem", "unknown"]
 
 
-class Evidence(Value):
+class Evidence(Value, frozen=True, kw_only=True):
     """A fact that a finding rests on: its path in the facts, its value, the look that saw it, where it stood."""
 
     fact: str
@@ -24,7 +24,7 @@ class Evidence(Value):
     where: str | None = None
 
 
-class Fix(Value):
+class Fix(Value, frozen=True, kw_only=True):
     """One step that mends: a sentence, and a command that can be pasted as it stands.
 
     `argv` is the command as a list, empty when there is none (reboot, BIOS setting) or when it needs a shell;
@@ -38,7 +38,7 @@ class Fix(Value):
     alternative: bool = False
 
 
-class Finding(Value):
+class Finding(Value, frozen=True, kw_only=True):
     """One code that showed itself."""
 
     code: str
@@ -56,7 +56,7 @@ class Finding(Value):
     caused_by: str | None = None
 
 
-class CheckResult(Value):
+class CheckResult(Value, frozen=True, kw_only=True):
     """How one check ended. `skipped`: does not apply or is muted; `unknown`: a fact it needs could not be had."""
 
     code: str
@@ -65,7 +65,7 @@ class CheckResult(Value):
     why: Text | None = None
 
 
-class Report(Value):
+class Report(Value, frozen=True, kw_only=True):
     """The conclusion over one machine. `primary` is one of `findings`, named by its code."""
 
     verdict: Verdict
@@ -89,7 +89,7 @@ class Report(Value):
         return None if self.primary is None else self.finding(self.primary)
 
 
-class Examination(Value):
+class Examination(Value, frozen=True, kw_only=True):
     """Facts and the report made of them: what every face is given."""
 
     facts: Facts

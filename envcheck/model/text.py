@@ -3,7 +3,7 @@
 from envcheck.model.base import Value
 
 
-class Text(Value):
+class Text(Value, frozen=True, kw_only=True):
     """A message id (the English text, `{name}` fields) and the values that fill it.
 
     Values are data and are never translated: versions, paths, names.
