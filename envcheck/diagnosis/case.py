@@ -10,9 +10,12 @@ from functools import cached_property
 from envcheck.catalogue import Catalogue
 from envcheck.model.facts import Facts, Gpu, Message, Observation, Sighting
 from envcheck.model.plan import Plan
+from envcheck.model.report import Fix
 
 Advise = Callable[[Facts], Plan | None]
 """Facts to a plan: `recommend.resolve` bound to a catalogue, handed in so that the rooms stay apart."""
+Commands = Callable[[Plan], tuple[Fix, ...]]
+"""A plan to the steps that carry it out: `recommend.commandline` bound to the machine, handed in likewise."""
 
 LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "gpus": ("nvml", "smi"),
@@ -29,9 +32,10 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
 class Case:
     """Facts as checks see them."""
 
-    def __init__(self, facts: Facts, catalogue: Catalogue, advise: Advise) -> None:
+    def __init__(self, facts: Facts, catalogue: Catalogue, advise: Advise, commands: Commands | None = None) -> None:
         self.facts = facts
         self.catalogue = catalogue
+        self._commands = commands
         self._advise = advise
 
     def died(self, need: str) -> Observation | None:
@@ -44,6 +48,10 @@ class Case:
     def plan(self) -> Plan | None:
         """What `envcheck install` would recommend here."""
         return self._advise(self.facts)
+
+    def commands(self, plan: Plan) -> tuple[Fix, ...]:
+        """The steps that carry out `plan`; empty when nobody handed in how."""
+        return self._commands(plan) if self._commands else ()
 
     @cached_property
     def driver_version(self) -> str | None:

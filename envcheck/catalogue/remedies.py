@@ -1,0 +1,85 @@
+"""Commands of Linux distributions and pages of vendors, for the fixes that diagnosis prints."""
+
+from functools import cache
+from pathlib import Path
+
+import msgspec.toml
+
+from envcheck.model.base import Value
+
+_FILE = Path(__file__).parent / "data" / "remedies.toml"
+
+
+class Distribution(Value):
+    """How one family of Linux distributions installs things; each entry is a shell line, in order."""
+
+    names: tuple[str, ...]
+    """Beginnings of os-release's PRETTY_NAME, lower case."""
+    driver: tuple[str, ...] = ()
+    driver_note: str = ""
+    """A page's name (`page`) to read before: a repository that must be added first."""
+    rebuild: tuple[str, ...] = ()
+    """Builds the kernel module for the running kernel anew."""
+    initramfs: tuple[str, ...] = ()
+    toolkit: tuple[str, ...] = ()
+    """Installs nvidia-container-toolkit (its repository being known)."""
+    fabric_manager: tuple[str, ...] = ()
+    """Installs the fabric manager; `{branch}` is the driver's first number."""
+    packages: tuple[str, ...] = ()
+    """Lists the installed packages whose name begins with nvidia or libnvidia."""
+    source: str
+    date: str
+
+
+class Page(Value):
+    """A page on the web that a fix points to."""
+
+    url: str
+    source: str
+    date: str
+
+
+class LastBranch(Value):
+    """The newest driver branch that still drives GPUs up to a compute capability."""
+
+    capability: str
+    branch: str
+    source: str
+    date: str
+
+
+class OpenModule(Value):
+    """Which GPUs the open kernel module drives, and which take no other; `devices` are PCI ids' first two digits."""
+
+    minimum_capability: str
+    required_devices: tuple[str, ...]
+    refused_devices: tuple[str, ...]
+    source: str
+    date: str
+
+
+class Remedies(Value):
+    """The whole data file."""
+
+    distribution: tuple[Distribution, ...]
+    page: dict[str, Page]
+    last_branch: tuple[LastBranch, ...]
+    open_module: OpenModule
+
+
+@cache
+def remedies() -> Remedies:
+    """The data file, read once."""
+    return msgspec.toml.decode(_FILE.read_bytes(), type=Remedies)
+
+
+def distribution(os_name: str | None) -> Distribution | None:
+    """The distribution that `os_name` (`Ubuntu 22.04.4 LTS`) begins like; the longest beginning wins."""
+    name = (os_name or "").lower()
+    fits = [(len(head), each) for each in remedies().distribution for head in each.names if name.startswith(head)]
+    return max(fits, key=lambda fit: fit[0])[1] if fits else None
+
+
+def page(name: str) -> str:
+    """The address of the page of that name."""
+    return remedies().page[name].url

@@ -1,0 +1,249 @@
+"""Fixes that more than one check offers. Pure: from what is known of the machine to steps and commands."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from envcheck.catalogue.remedies import distribution, page
+from envcheck.diagnosis.case import Case
+from envcheck.model.report import Fix
+from envcheck.model.shell import Shell, join
+from envcheck.model.text import Text, say
+
+_NAME = "CUDA_VISIBLE_DEVICES"
+
+
+# --- building blocks ----------------------------------------------------------------------------------------------
+
+
+def shell_of(case: Case) -> Shell:
+    """The shell that the person will paste into: PowerShell on Windows, else sh."""
+    return "powershell" if case.facts.host.os == "windows" else "sh"
+
+
+def command(case: Case, what: Text, *argv: str, alternative: bool = False) -> Fix:
+    """A step with one program call, quoted for the examined machine's shell."""
+    return Fix(what=what, argv=argv, shell=join(argv, shell_of(case)), alternative=alternative)
+
+
+def line(what: Text, shell: str, *, alternative: bool = False) -> Fix:
+    """A step whose line needs a shell (a pipe, an expansion, two commands)."""
+    return Fix(what=what, shell=shell, alternative=alternative)
+
+
+def step(what: Text, *, alternative: bool = False) -> Fix:
+    """A step without a command: a setting, a BIOS switch, a page to read."""
+    return Fix(what=what, alternative=alternative)
+
+
+def lines(what: Text, shells: Iterable[str], *, alternative: bool = False) -> tuple[Fix, ...]:
+    """Several lines of one step: one fix with the lines joined by `&&`, none when there are no lines."""
+    joined = " && ".join(shells)
+    return (line(what, joined, alternative=alternative),) if joined else ()
+
+
+# --- Python and torch ---------------------------------------------------------------------------------------------
+
+
+def python_of(case: Case) -> str:
+    """How to call the examined interpreter in a command."""
+    return case.facts.python.path or "python"
+
+
+def pip(case: Case, *words: str) -> tuple[str, ...]:
+    """`pip` of the examined interpreter as argv; uv's pip where the interpreter has none."""
+    if case.facts.python.has_pip is False and words:
+        return ("uv", "pip", words[0], "--python", python_of(case), *(word for word in words[1:] if word != "-y"))
+    return (python_of(case), "-m", "pip", *words)
+
+
+def envcheck(case: Case, what: Text, *words: str, alternative: bool = False) -> Fix:
+    """A call of envcheck itself, for the interpreter that was examined."""
+    target = ("--python", python_of(case)) if case.facts.python.chosen_by == "--python" else ()
+    return command(case, what, "envcheck", *words, *target, alternative=alternative)
+
+
+def reinstall_torch(case: Case, *, alternative: bool = False) -> tuple[Fix, ...]:
+    """Put the build in place that suits this machine: the plan's commands, else `envcheck install`."""
+    plan = case.plan
+    if plan is None or plan.build is None:
+        nearest = plan.nearest if plan else ()
+        return tuple(step(text, alternative=alternative) for text in nearest) or (_envcheck_install(case, alternative),)
+    fixes = case.commands(plan)
+    if not fixes:
+        return (_envcheck_install(case, alternative),)
+    return tuple(msgspec.structs.replace(fix, alternative=alternative or fix.alternative) for fix in fixes)
+
+
+def _envcheck_install(case: Case, alternative: bool) -> Fix:
+    what = say("Install the build of torch that suits this machine")
+    return envcheck(case, what, "install", alternative=alternative)
+
+
+def new_environment(case: Case, version: str) -> tuple[Fix, ...]:
+    """Make an environment with Python `version`, in the way this machine makes environments."""
+    what = say("Make an environment with Python {version}", version=version)
+    made = Fix(what=what, argv=("uv", "venv", "--python", version, ".venv"))
+    tools = {tool.name for tool in case.facts.tools or ()}
+    conda = next((name for name in ("mamba", "micromamba", "conda") if name in tools), None)
+    with_uv = command(case, what, *made.argv)
+    if conda is None:
+        return (with_uv,)
+    with_conda = command(case, what, conda, "create", "-n", "torch", f"python={version}")
+    if case.facts.python.kind == "conda" or "uv" not in tools:
+        return (with_conda,)
+    return (with_uv, command(case, what, *with_conda.argv, alternative=True))
+
+
+# --- variables ----------------------------------------------------------------------------------------------------
+
+
+def unset(case: Case, name: str, *, alternative: bool = False) -> Fix:
+    """Take an environment variable away in the present shell."""
+    what = say("Unset {name} in this shell, and where it is set (shell profile, job script, launcher)", name=name)
+    shown = f"Remove-Item Env:{name}" if shell_of(case) == "powershell" else f"unset {name}"
+    return line(what, shown, alternative=alternative)
+
+
+def set_variable(case: Case, name: str, value: str, *, alternative: bool = False) -> Fix:
+    """Set an environment variable in the present shell."""
+    what = say("Set {name}={value} before Python starts", name=name, value=value)
+    quoted = join((value,), "sh")
+    shown = f'$Env:{name} = "{value}"' if shell_of(case) == "powershell" else f"export {name}={quoted}"
+    return line(what, shown, alternative=alternative)
+
+
+def see_gpus(case: Case, indices: str) -> Fix:
+    """Let CUDA see the GPUs of these indices."""
+    return set_variable(case, _NAME, indices)
+
+
+# --- driver -------------------------------------------------------------------------------------------------------
+
+
+def install_driver(case: Case, minimum: str | None = None) -> tuple[Fix, ...]:
+    """Install or update the NVIDIA driver, as this system does it; then restart."""
+    host = case.facts.host
+    if host.wsl:
+        return _windows_driver_for_wsl(minimum)
+    if host.container not in (None, "none"):
+        return (_on_the_host(minimum),)
+    if host.os == "windows":
+        return (_driver_page(minimum), reboot(case))
+    return (*_linux_driver(case, minimum), reboot(case))
+
+
+def _linux_driver(case: Case, minimum: str | None) -> tuple[Fix, ...]:
+    known = distribution(case.facts.host.os_name)
+    if known is None or not known.driver:
+        return (_driver_page(minimum),)
+    first: tuple[Fix, ...] = ()
+    if known.driver_note:
+        first = (step(say("Add the package repository that carries the driver: {url}", url=page(known.driver_note))),)
+    return first + lines(_install_text(minimum), known.driver)
+
+
+def _install_text(minimum: str | None) -> Text:
+    if minimum is None:
+        return say("Install the NVIDIA driver")
+    return say("Install an NVIDIA driver of version {minimum} or newer", minimum=minimum)
+
+
+def _driver_page(minimum: str | None) -> Fix:
+    url = page("nvidia_driver")
+    if minimum is None:
+        return step(say("Install the NVIDIA driver for your GPU from {url}", url=url))
+    return step(say("Install NVIDIA driver {minimum} or newer for your GPU from {url}", minimum=minimum, url=url))
+
+
+def _windows_driver_for_wsl(minimum: str | None) -> tuple[Fix, ...]:
+    return (
+        _driver_page(minimum),
+        step(say("That driver belongs on Windows, not inside WSL: WSL brings its libraries in by itself")),
+        line(say("Then, in PowerShell on Windows, update WSL and start it anew"), "wsl --update; wsl --shutdown"),
+    )
+
+
+def _on_the_host(minimum: str | None) -> Fix:
+    if minimum is None:
+        return step(say("Install the NVIDIA driver on the host: a container uses the host's"))
+    return step(
+        say("Update the driver of the host to {minimum} or newer: a container uses the host's", minimum=minimum)
+    )
+
+
+def reboot(case: Case) -> Fix:
+    """Restart the machine."""
+    if case.facts.host.os == "windows":
+        return step(say("Restart the computer"))
+    return command(case, say("Restart the machine"), "sudo", "reboot")
+
+
+def load_module(case: Case, name: str = "nvidia") -> Fix:
+    """Load a kernel module; its refusal, if any, is the next clue."""
+    what = say("Load the kernel module {name}; if it is refused, the message says why", name=name)
+    return command(case, what, "sudo", "modprobe", name)
+
+
+def reload_uvm() -> Fix:
+    """Unload and load `nvidia_uvm`, which mends CUDA after a suspend."""
+    what = say("Load the nvidia_uvm module anew (stop the programs that use the GPU first)")
+    return line(what, "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm")
+
+
+def rebuild_module(case: Case) -> tuple[Fix, ...]:
+    """Build the driver's kernel module for the kernel that runs, then load it."""
+    known = distribution(case.facts.host.os_name)
+    what = say("Build the kernel module for the running kernel")
+    return (*lines(what, known.rebuild if known else ("sudo dkms autoinstall",)), load_module(case))
+
+
+def start_service(case: Case, name: str) -> Fix:
+    """Start a systemd service now and at every boot."""
+    return command(case, say("Start {name}", name=name), "sudo", "systemctl", "enable", "--now", name)
+
+
+def kernel_log() -> Fix:
+    """Read what the driver told the kernel log."""
+    return line(
+        say("Read what the driver told the kernel log"), "sudo dmesg | grep -iE 'nvrm|xid|nvidia|secure' | tail -n 30"
+    )
+
+
+# --- containers ---------------------------------------------------------------------------------------------------
+
+
+def give_container_gpus(case: Case) -> tuple[Fix, ...]:
+    """Start the container with its GPUs, as its runtime spells it."""
+    kind = case.facts.host.container
+    if kind == "kubernetes":
+        return (step(say("Ask for a GPU in the pod: resources: limits: nvidia.com/gpu: 1")),)
+    if kind in ("apptainer", "singularity"):
+        return (line(say("Start the container with its GPUs"), f"{kind} exec --nv IMAGE COMMAND"),)
+    if kind == "podman":
+        return (line(say("Start the container with its GPUs"), "podman run --device nvidia.com/gpu=all IMAGE COMMAND"),)
+    if kind == "lxc":
+        return (line(say("Give the container the GPU, from the host"), "lxc config device add CONTAINER gpu gpu"),)
+    return (line(say("Start the container with its GPUs"), "docker run --gpus all IMAGE COMMAND"),)
+
+
+def install_container_toolkit(case: Case) -> tuple[Fix, ...]:
+    """Install nvidia-container-toolkit on the host and tell docker of it."""
+    known = distribution(case.facts.host.os_name)
+    guide = step(say("On the host, add NVIDIA's package repository: {url}", url=page("container_toolkit")))
+    what = say("On the host, install nvidia-container-toolkit")
+    return (
+        guide,
+        *lines(what, known.toolkit if known else ()),
+        command(case, say("Tell docker of it"), "sudo", "nvidia-ctk", "runtime", "configure", "--runtime=docker"),
+        command(case, say("Restart docker"), "sudo", "systemctl", "restart", "docker"),
+    )
+
+
+# --- when nothing more is known -----------------------------------------------------------------------------------
+
+
+def report_it(case: Case) -> tuple[Fix, ...]:
+    """Keep a snapshot, which a person who helps can examine elsewhere."""
+    what = say("Save what envcheck saw (secrets removed) and show it to whoever helps you")
+    return (envcheck(case, what, "snapshot", "--output", "machine.json"),)
