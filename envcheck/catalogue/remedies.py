@@ -10,7 +10,7 @@ from envcheck.model.base import Value
 _FILE = Path(__file__).parent / "data" / "remedies.toml"
 
 
-class Distribution(Value):
+class Distribution(Value, frozen=True, kw_only=True):
     """How one family of Linux distributions installs things; each entry is a shell line, in order."""
 
     names: tuple[str, ...]
@@ -31,7 +31,7 @@ class Distribution(Value):
     date: str
 
 
-class Page(Value):
+class Page(Value, frozen=True, kw_only=True):
     """A page on the web that a fix points to."""
 
     url: str
@@ -39,7 +39,7 @@ class Page(Value):
     date: str
 
 
-class LastBranch(Value):
+class LastBranch(Value, frozen=True, kw_only=True):
     """The newest driver branch that still drives GPUs up to a compute capability."""
 
     capability: str
@@ -48,7 +48,7 @@ class LastBranch(Value):
     date: str
 
 
-class OpenModule(Value):
+class OpenModule(Value, frozen=True, kw_only=True):
     """Which GPUs the open kernel module drives, and which take no other; `devices` are PCI ids' first two digits."""
 
     minimum_capability: str
@@ -58,7 +58,7 @@ class OpenModule(Value):
     date: str
 
 
-class Remedies(Value):
+class Remedies(Value, frozen=True, kw_only=True):
     """The whole data file."""
 
     distribution: tuple[Distribution, ...]
