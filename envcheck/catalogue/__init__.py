@@ -1,0 +1,79 @@
+"""What changes with the calendar, as data with source and date, and the questions that are asked of it.
+
+Every file below `data/` is one table; a table is read when the first question needs it.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+
+from envcheck.catalogue import architectures, drivers, gpus, messages, releases
+from envcheck.catalogue.files import DATA, read_table
+from envcheck.model.facts import Message
+from envcheck.model.plan import Build
+from envcheck.model.versions import numbers
+
+
+class Catalogue:
+    """Typed questions over the tables in a folder (the shipped one, unless a test says otherwise)."""
+
+    def __init__(self, folder: Path = DATA) -> None:
+        self._folder = folder
+
+    @classmethod
+    def shipped(cls) -> "Catalogue":
+        """The catalogue that came with this envcheck."""
+        return cls()
+
+    def minimum_driver(self, cuda: str, os: str) -> str | None:
+        """The oldest driver on `os` that runs a build made with toolkit `cuda` (minor-version compatibility)."""
+        return drivers.minimum(self._drivers, cuda, os)
+
+    def exact_driver(self, cuda: str, os: str) -> str | None:
+        """The driver on `os` that came with toolkit `cuda`: from it on, PTX of that toolkit can be compiled."""
+        return drivers.exact(self._drivers, cuda, os)
+
+    def cuda_of_driver(self, driver: str, os: str) -> str | None:
+        """The CUDA version of a driver's branch, as `nvidia-smi` shows it; None when it is older than the table."""
+        return drivers.cuda_of(self._drivers, driver, os)
+
+    def builds(self) -> tuple[Build, ...]:
+        """Every official build, newest release first."""
+        return self._builds
+
+    def newest_torch(self) -> str:
+        """The newest release of torch that the catalogue knows."""
+        return max({build.torch for build in self._builds}, key=numbers)
+
+    def runs(self, kernel: str, device: str) -> bool:
+        """Whether code for `kernel` (`sm_86`, `compute_90`, `gfx1100`) runs on `device` (`8.9`, `gfx1100`).
+
+        PTX (`compute_90`) counts for every newer device: whether the driver can compile it is another question.
+        """
+        return architectures.runs(kernel, device)
+
+    def capability_of(self, gpu_name: str) -> str | None:
+        """The compute capability of an NVIDIA product by its name, `8.6`; None when unknown or ambiguous."""
+        return gpus.capability_of(self._gpus, gpu_name)
+
+    def recognise(self, said: Iterable[Message]) -> dict[str, tuple[tuple[Message, dict[str, str]], ...]]:
+        """Signature (a cause slug) -> the messages that match it, each with the pattern's named groups."""
+        listened = tuple(said)
+        return messages.recognise(self._signatures, listened) if listened else {}
+
+    @cached_property
+    def _drivers(self) -> drivers.Drivers:
+        return read_table(self._folder / "drivers.toml", drivers.Drivers)
+
+    @cached_property
+    def _gpus(self) -> gpus.Index:
+        return gpus.index(read_table(self._folder / "gpus.toml", gpus.Gpus))
+
+    @cached_property
+    def _builds(self) -> tuple[Build, ...]:
+        return releases.builds(read_table(self._folder / "releases.toml", releases.Releases))
+
+    @cached_property
+    def _signatures(self) -> tuple[messages.Signature, ...]:
+        files = sorted((self._folder / "messages").glob("*.toml"))
+        return tuple(one for file in files for one in messages.signatures(read_table(file, messages.Signatures)))

@@ -1,0 +1,60 @@
+"""NVIDIA products by name, and their compute capability."""
+
+import re
+
+from envcheck.model.base import Value
+
+
+class Gpus(Value, frozen=True, kw_only=True):
+    """`data/gpus.toml`: capability -> names of products, and words of a name that do not decide it."""
+
+    source: str
+    date: str
+    capability: dict[str, tuple[str, ...]]
+    ambiguous: tuple[str, ...] = ()
+    """Names sold with chips of different generations."""
+
+
+_BRANDS = frozenset({"nvidia", "geforce", "quadro", "tesla", "grid", "graphics", "gpu"})
+_GLUED = re.compile(r"\b(rtx|gtx|gt)(?=\d)|(?<=\d)(?=(?:ti|super)\b)")
+_NOISE = re.compile(r"\((?:r|tm)\)|[®™]|\b\d+ ?[gm]i?b\b|\b(?:max-q|with|design|laptop|mobile|gpu|dedicated)\b|\bd\b$")
+
+
+Index = dict[tuple[str, ...], str]
+"""Words of a product's name -> its capability, or "" where the name is ambiguous."""
+
+
+def index(table: Gpus) -> Index:
+    """The table, ready for look-ups."""
+    known = {_words(name): text for text, names in table.capability.items() for name in names}
+    return known | {_words(name): "" for name in table.ambiguous}
+
+
+def capability_of(known: Index, name: str) -> str | None:
+    """The capability of the product that `name` begins with; the longest product name wins.
+
+    Drivers write `NVIDIA A100-SXM4-80GB`, `Tesla V100-PCIE-16GB`, `NVIDIA GeForce RTX 3060 Laptop GPU`;
+    people write `rtx3060`.
+    """
+    words = _words(name)
+    for count in range(len(words), 0, -1):
+        for start in _starts(words):
+            found = known.get(words[start : start + count])
+            if found is not None:
+                return found or None
+    return None
+
+
+def _starts(words: tuple[str, ...]) -> tuple[int, ...]:
+    """Where a product's name may begin: at the first word, or after each leading brand word."""
+    starts = [0]
+    for position, word in enumerate(words):
+        if word not in _BRANDS:
+            break
+        starts.append(position + 1)
+    return tuple(starts)
+
+
+def _words(name: str) -> tuple[str, ...]:
+    plain = _NOISE.sub(" ", name.strip().lower()[:200])
+    return tuple(re.findall(r"[a-z0-9.]+", _GLUED.sub(r"\g<0> ", plain)))
