@@ -325,14 +325,22 @@ class Torch(Value, frozen=True, kw_only=True):
 
 
 class Setting(Value, frozen=True, kw_only=True):
-    """A setting of pip, uv or conda that decides where packages come from; URLs without credentials."""
+    """A setting of pip, uv or conda that decides where packages come from; URLs without credentials.
+
+    Settings of one tool stand weakest first. A list has one row an item, a mapping one row a key.
+    """
 
     tool: str
+    """`pip`, `uv`, `conda`, `mamba`."""
     key: str
-    """`index-url`, `extra-index-url`, `find-links`, `proxy`, `channels`, `default_channels`, `ssl_verify`, ..."""
+    """`index-url`, `extra-index-url`, `find-links`, `proxy`, `channels`, `default_channels`,
+    `custom_channels.pytorch`, `proxy_servers.https`, `ssl_verify`, ...; uv's `default-index`, `index`,
+    `explicit-index` after its options. `error`: the tool cannot read the file, `value` says why."""
     value: str
     origin: str
     """The file (with line where known) or environment variable."""
+    effective: bool | None = None
+    """Whether it is in force: False when a stronger one hides it."""
 
 
 class Tool(Value, frozen=True, kw_only=True):
@@ -359,6 +367,9 @@ class Route(Value, frozen=True, kw_only=True):
     """How a host would be reached: the proxy in force, or None for direct, and why."""
 
     host: str
+    """A host name, or `default index` where that host has no name in the configuration."""
+    tool: str | None = None
+    """The tool whose own setting makes this route (`pip`, `uv`, `conda`); None: the environment's, for all others."""
     proxy: str | None = None
     why: str | None = None
     address: str | None = None
@@ -407,6 +418,9 @@ class Facts(Value, frozen=True, kw_only=True):
     proxies: tuple[Proxy, ...] | None = None
     routes: tuple[Route, ...] | None = None
     messages: tuple[Message, ...] = ()
+    sightings: dict[str, tuple[Sighting, ...]] = {}
+    """Where single-valued facts were read, by their path (`torch.version`): pasted text and contested facts.
+    Several values under one path: the looks disagree, and the first is the one in force."""
 
     def observation(self, look: str) -> Observation | None:
         """The observation that `look` left, or None when it was never made."""
