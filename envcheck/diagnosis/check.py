@@ -20,8 +20,10 @@ class Check(NamedTuple):
 
     `cause`: slug of the cause that it names, None for a symptom or a hint. `needs`: names of `Case` properties
     that must not be None; if one is, the check is unknown (the look died) or skipped (not looked at), never
-    passed. `explains`: code prefixes of the findings that this one causes when both show. `mutes`: code
-    prefixes of checks that are not judged when this one failed, since their answer would be an echo.
+    passed. `hears`: signatures (`Case.said`) of which one alone is enough to judge, whatever the needs say: then
+    the judge must bear unknown facts. `explains`: code prefixes of the findings that this one causes when both
+    show. `mutes`: code prefixes of checks that are not judged when this one failed, since their answer would be
+    an echo.
     """
 
     code: str
@@ -33,6 +35,7 @@ class Check(NamedTuple):
     mutes: tuple[str, ...]
     page: str
     judge: Judge
+    hears: tuple[str, ...] = ()
 
     def finding(
         self,
@@ -66,6 +69,7 @@ def check(
     severity: Severity = "error",
     cause: str | None = None,
     needs: tuple[str, ...] = (),
+    hears: tuple[str, ...] = (),
     explains: tuple[str, ...] = (),
     mutes: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Check, Case], Iterator[Finding]]], Check]:
@@ -75,7 +79,7 @@ def check(
         def judge(case: Case) -> Iterator[Finding]:
             return function(made, case)
 
-        made = Check(code, slug, severity, cause, needs, explains, mutes, function.__doc__ or "", judge)
+        made = Check(code, slug, severity, cause, needs, explains, mutes, function.__doc__ or "", judge, hears)
         return made
 
     return bind

@@ -54,7 +54,8 @@ def _wanted(code: str, select: Sequence[str], ignore: Sequence[str]) -> bool:
 
 
 def _judge(one: Check, case: Case) -> tuple[CheckResult, list[Finding]]:
-    for need in one.needs:
+    heard = any(case.said(signature) for signature in one.hears)
+    for need in () if heard else one.needs:
         if getattr(case, need) is None:
             dead = case.died(need)
             if dead is None:
