@@ -1,0 +1,64 @@
+"""click, made to speak our languages: commands, options and choices whose help is translated when it is shown."""
+
+import gettext
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from envcheck.commands.world import World
+from envcheck.locale import LANGUAGES, paragraphs
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Option(click.Option):
+    """An option whose `help` is a message id."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """The row in `--help`, translated."""
+        message, self.help = self.help, self.help and gettext.gettext(self.help)
+        try:
+            return super().get_help_record(ctx)
+        finally:
+            self.help = message
+
+
+class Command(click.Command):
+    """A command whose docstring is translated paragraph by paragraph."""
+
+    def format_help_text(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The docstring in `--help`, translated."""
+        for paragraph in paragraphs(self.help or ""):
+            formatter.write_paragraph()
+            with formatter.indentation():
+                formatter.write_text(gettext.gettext(paragraph))
+
+
+def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
+    """`click.option` with translated help."""
+    return click.option(*names, cls=Option, **settings)
+
+
+def common(function: Function) -> Function:
+    """The options that every command has: `--lang` and `--help`."""
+    asked = option(
+        "--lang", type=click.Choice(LANGUAGES), expose_value=False, help="Language: English or Simplified Chinese."
+    )
+    explained = click.help_option("-h", "--help", cls=Option, callback=_show_help, help="Show this message and exit.")
+    return asked(explained(function))
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        ctx.ensure_object(World).write(ctx.get_help() + "\n")
+        ctx.exit()
+
+
+def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """`click.command` with the common options and a translated docstring."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        return click.command(name, cls=Command, add_help_option=False)(common(function))
+
+    return decorate

@@ -1,0 +1,113 @@
+"""What a command is given from outside: the machine, the catalogue, streams and the clock. Tests hand in their own."""
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from functools import cached_property
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from envcheck.locale import VARIABLES, choose
+
+if TYPE_CHECKING:
+    from envcheck.catalogue import Catalogue
+    from envcheck.model.text import Text
+    from envcheck.probes.system import System
+    from envcheck.render.terminal import Terminal
+    from envcheck.render.voice import Voice
+
+_DRAWING = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS")
+_SEEN = ("ENVCHECK_LANG", *VARIABLES, *_DRAWING, "ENVCHECK_TRACEBACK")
+
+
+class World:
+    """Everything outside, made when it is first asked for.
+
+    `asked_language` is what `--lang` said; it stands before ENVCHECK_LANG and the locale.
+    """
+
+    def __init__(
+        self,
+        *,
+        system: "System | None" = None,
+        catalogue: "Catalogue | None" = None,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        stdin: TextIO | None = None,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._system = system
+        self._catalogue = catalogue
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+        self.stdin = stdin or sys.stdin
+        self.now = now or (lambda: datetime.now(timezone.utc))
+        self.asked_language: str | None = None
+
+    @cached_property
+    def system(self) -> "System":
+        """The machine."""
+        if self._system is not None:
+            return self._system
+        from envcheck.probes.system import System
+
+        return System()
+
+    @cached_property
+    def catalogue(self) -> "Catalogue":
+        """The facts that change with the calendar."""
+        if self._catalogue is not None:
+            return self._catalogue
+        from envcheck.catalogue import Catalogue
+
+        return Catalogue.shipped()
+
+    def env(self, name: str) -> str | None:
+        """One of the variables that say how to speak and to draw."""
+        return self._environment.get(name) if self._system is None else self._system.env(name)
+
+    @cached_property
+    def _environment(self) -> Mapping[str, str | None]:
+        return _ask_environment()
+
+    @cached_property
+    def language(self) -> str:
+        """The language to speak; English where the stream's encoding has no Chinese."""
+        from envcheck.render.terminal import can_show
+
+        chosen = choose((self.asked_language, self.env("ENVCHECK_LANG")), self.env)
+        return chosen if chosen == "en" or can_show(self.out, "中文") else "en"
+
+    @cached_property
+    def voice(self) -> "Voice":
+        """Texts in the language to speak."""
+        from envcheck.render.voice import Voice
+
+        return Voice(self.language)
+
+    @cached_property
+    def terminal(self) -> "Terminal":
+        """What standard output can show."""
+        from envcheck.render.terminal import terminal_of
+
+        return terminal_of(self.out, self.env)
+
+    def write(self, text: str) -> None:
+        """Write to standard output."""
+        from envcheck.render.terminal import write
+
+        write(self.out, text, colour=self.terminal.colour)
+
+    def warn(self, text: "Text") -> None:
+        """Say a line on standard error."""
+        from envcheck.render.terminal import write
+
+        write(self.err, self.voice(text) + "\n")
+
+
+def _ask_environment() -> Mapping[str, str | None]:
+    """The few variables that `--help` needs, read by click: importing `probes.system` would double its time."""
+    options = [click.Option([f"--{name.lower()}", name], envvar=name) for name in _SEEN]
+    reader = click.Command("environment", params=list(options), callback=lambda **values: values)
+    return dict(reader.main([], prog_name="environment", standalone_mode=False))
