@@ -1,0 +1,379 @@
+"""Processes: how they are started, waited for and ended; and workers, scripts that report through files.
+
+A worker runs in a private directory: `script.py`, `ask.json` (what it is asked), `events.jsonl` (one JSON object
+a line: hello, begin, end, bye), `output.txt` (everything that it or a library printed), `trace.txt` (Python's stack
+at a crash or shortly before the deadline). No pipes: a grandchild that outlives could hold one open. The step that
+was begun and not ended is to blame for a death; every earlier value is kept.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import msgspec
+
+from envcheck.model.facts import State
+from envcheck.probes.events import Log
+from envcheck.probes.outcome import decode, error_name, since, verdict
+
+Process = subprocess.Popen[bytes]
+
+ABANDON_AFTER = 0.3
+"""Seconds a killed process is waited for. In uninterruptible sleep it outlives SIGKILL: then it is left alone."""
+OUTPUT_CAP = 1 << 20
+"""Bytes that output.txt may hold; what a noisy worker prints beyond is thrown away while it runs."""
+FILE_CAP = 1 << 30
+"""Bytes beyond which the kernel stops the worker's writing, should nobody be left to throw them away."""
+EVENTS_CAP = 8 << 20
+MARK = "ENVCHECK_WORKER"
+"""The variable by which a grandchild that left the process group is still known to be ours."""
+KEPT = 32768
+"""Bytes of output that a result carries: this many of the beginning and of the end."""
+
+
+class Ran(NamedTuple):
+    """How a program ended. `returncode` is None when it never ran or had to be killed."""
+
+    state: State
+    returncode: int | None
+    signal: str | None
+    stdout: str
+    stderr: str
+    ms: float
+    detail: str | None
+
+
+class WorkerResult(NamedTuple):
+    """How a worker ended, and everything that it said before.
+
+    `state`: `ok` when it said bye; `timeout`, `crashed` (a signal, or an exit in mid-step), `failed` (it never
+    said hello), `absent` (the program is not there). `values` and `errors` by step; an error is
+    `{"type", "text", "traceback"}`. `stage`: the step to blame.
+    """
+
+    state: State
+    values: dict[str, Any]
+    errors: dict[str, dict[str, str]]
+    stage: str | None = None
+    signal: str | None = None
+    returncode: int | None = None
+    ms: float = 0.0
+    output: str = ""
+    traceback: str | None = None
+    detail: str | None = None
+
+
+class Worker:
+    """A script at work in another interpreter. Several run side by side; `finish` or `close` ends each.
+
+    `argv_prefix` is the interpreter and its options, `script` the text of the program, `ask` what it finds in
+    ask.json, `env` and `cwd` as for a process. Starting never raises: `finish` tells what went wrong.
+    """
+
+    def __init__(
+        self,
+        argv_prefix: Sequence[str],
+        script: str,
+        ask: Mapping[str, Any],
+        env: Mapping[str, str],
+        cwd: str | None = None,
+    ) -> None:
+        self.begun = time.monotonic()
+        self._process: Process | None = None
+        self._failure: tuple[State, str] | None = None
+        self._folder: Path | None = None
+        self._beginning = b""
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        try:
+            self._folder = folder = _private_folder(env)
+            (folder / "script.py").write_text(script, encoding="utf-8")
+            (folder / "ask.json").write_bytes(msgspec.json.encode(ask))
+            (folder / "events.jsonl").touch()
+            with (folder / "output.txt").open("ab") as output:
+                marked = {**env, MARK: folder.name}
+                self._process = spawn([*argv_prefix, str(folder / "script.py")], output, output, marked, cwd)
+        except (OSError, ValueError) as error:
+            name = error_name(error)
+            self._failure = ("absent" if name == "ENOENT" and self._folder else "failed", name)
+            return
+        _bound_files(self._process.pid)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def poll(self) -> str | None:
+        """The step that it is at now; None before the first, between two, and when it is over."""
+        return None if self._folder is None else Log(self._events()).stage
+
+    def finish(self, deadline: float) -> WorkerResult:
+        """Wait until it ends or the instant `deadline` (of `time.monotonic`), kill its group, read what it left."""
+        if self._process is None:
+            failed, why = self._failure or ("skipped", "closed")
+            self.close()
+            return WorkerResult(failed, {}, {}, ms=since(self.begun), detail=why)
+        ended = wait_exit(self._process, deadline)
+        returncode = end(self._process)
+        elapsed = since(self.begun)
+        self._over.set()
+        with self._lock:
+            log, output, trace = Log(self._events()), self._output(), self._tail("trace.txt")
+        self.close()
+        state, name, detail = _outcome(log, ended, returncode)
+        kept = returncode if ended else None
+        stage = None if state == "ok" else log.stage
+        return WorkerResult(state, log.values, log.errors, stage, name, kept, elapsed, output, trace or None, detail)
+
+    def close(self) -> None:
+        """End it without asking how it went, and remove its directory."""
+        self._over.set()
+        if self._process is not None and self._process.returncode is None:
+            end(self._process)
+        with self._lock:
+            if self._folder is not None:
+                if self._process is not None:
+                    _end_stragglers(self._folder.name, self._process.pid)
+                _remove(self._folder)
+                self._folder = None
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            with self._lock:
+                self._trim()
+
+    def _trim(self) -> None:
+        """Keep output.txt below its cap; the beginning of the first overflow is remembered."""
+        if self._folder is None:
+            return
+        path = self._folder / "output.txt"
+        with contextlib.suppress(OSError):
+            size = path.stat().st_size
+            if size > FILE_CAP and self._process is not None:
+                kill(self._process)
+            if size > OUTPUT_CAP:
+                if not self._beginning:
+                    with path.open("rb") as file:
+                        self._beginning = file.read(KEPT)
+                os.truncate(path, 0)
+
+    def _events(self) -> bytes:
+        assert self._folder is not None
+        with contextlib.suppress(OSError), (self._folder / "events.jsonl").open("rb") as file:
+            return file.read(EVENTS_CAP)
+        return b""
+
+    def _output(self) -> str:
+        tail = self._tail("output.txt")
+        if not self._beginning:
+            return tail
+        return decode(self._beginning) + "\n[...]\n" + tail
+
+    def _tail(self, name: str) -> str:
+        """The beginning and the end of a file, without its middle."""
+        assert self._folder is not None
+        try:
+            with (self._folder / name).open("rb") as file:
+                first = file.read(KEPT)
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(KEPT, size - KEPT))
+                last = file.read(KEPT)
+        except OSError:
+            return ""
+        return decode(first) + ("\n[...]\n" if size > 2 * KEPT else "") + decode(last)
+
+
+def run_worker(
+    argv_prefix: Sequence[str],
+    script: str,
+    ask: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    limit: float,
+    cwd: str | None = None,
+) -> WorkerResult:
+    """Start a worker and wait for it, at most `limit` seconds."""
+    worker = Worker(argv_prefix, script, ask, env, cwd)
+    return worker.finish(worker.begun + limit)
+
+
+def _outcome(log: Log, ended: bool, returncode: int | None) -> tuple[State, str | None, str | None]:
+    state, name, detail = verdict(ended, returncode)
+    if log.bye:
+        return "ok", None, None
+    if state == "timeout" or name is not None:
+        return state, name, detail
+    if log.hello:
+        return "crashed", None, f"left with exit code {returncode} in mid-step"
+    return "failed", None, f"exit code {returncode} before it began"
+
+
+def _private_folder(env: Mapping[str, str]) -> Path:
+    """A new directory that only we can enter (`tempfile` would do, and costs 7 ms at every start)."""
+    asked = [env[name] for name in ("TMPDIR", "TEMP", "TMP", "HOME") if env.get(name)]
+    refused: OSError = FileNotFoundError(errno.ENOENT, "no temporary directory")
+    for base in sorted((*asked, "/tmp", "/var/tmp"), key=env.get("HOME", "").__eq__):  # noqa: S108 - the directory made there is private
+        folder = Path(base).absolute() / f"envcheck-{os.urandom(8).hex()}"
+        try:
+            folder.mkdir(0o700)
+        except OSError as error:
+            refused = error
+        else:
+            return folder
+    raise refused
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+
+
+def _bound_files(pid: int) -> None:
+    """Let the kernel bound what the worker writes, where it can do that from outside."""
+    if sys.platform == "linux":
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (FILE_CAP, FILE_CAP))
+
+
+def run(argv: Sequence[str], limit: float, cap: int, env: Mapping[str, str], cwd: str) -> Ran:
+    """Run a program; see `System.run`."""
+    begun = time.monotonic()
+    try:
+        process = spawn(argv, subprocess.PIPE, subprocess.PIPE, env, cwd)
+    except (OSError, ValueError) as error:
+        name = error_name(error)
+        return Ran("absent" if name == "ENOENT" else "failed", None, None, "", "", since(begun), name)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    full = threading.Event()
+    readers = [_Reader(stream, cap, full, process) for stream in (process.stdout, process.stderr)]
+    ended = wait_exit(process, begun + limit)
+    returncode = end(process)
+    for reader in readers:
+        reader.join(ABANDON_AFTER)
+    state, signal_name, detail = verdict(ended, returncode)
+    if full.is_set():
+        state, signal_name, detail = "failed", None, f"printed more than {cap} bytes"
+    out, err = (decode(bytes(reader.data)) for reader in readers)
+    kept = returncode if ended and not full.is_set() else None
+    return Ran(state, kept, signal_name, out, err, since(begun), detail)
+
+
+class _Reader(threading.Thread):
+    """Keeps the first `cap` bytes of a pipe; more than that ends the process."""
+
+    def __init__(self, stream: IO[bytes], cap: int, full: threading.Event, process: Process) -> None:
+        super().__init__(daemon=True)
+        self.data = bytearray()
+        self._stream, self._cap, self._full, self._process = stream, cap, full, process
+        self.start()
+
+    def run(self) -> None:
+        with self._stream as stream:
+            while chunk := os.read(stream.fileno(), 65536):
+                self.data += chunk[: self._cap - len(self.data)]
+                if len(chunk) and len(self.data) >= self._cap:
+                    self._full.set()
+                    kill(self._process)
+                    return
+
+
+def spawn(
+    argv: Sequence[str],
+    stdout: int | IO[bytes],
+    stderr: int | IO[bytes],
+    env: Mapping[str, str],
+    cwd: str | None,
+) -> Process:
+    """Start a program in a session of its own, without input and without a shell; raises OSError."""
+    if sys.platform == "win32":
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env=dict(env),
+            cwd=cwd,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW,
+        )
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        env=dict(env),
+        cwd=cwd,
+        start_new_session=True,
+    )
+
+
+def wait_exit(process: Process, until: float) -> bool:
+    """Whether the process ended before the instant `until` (of `time.monotonic`). Does not reap it on Linux."""
+    left = max(0.0, until - time.monotonic())
+    if hasattr(os, "pidfd_open"):
+        try:
+            descriptor = os.pidfd_open(process.pid)
+        except OSError:
+            pass  # an old kernel or a sandbox without it: poll instead
+        else:
+            import select
+
+            try:
+                poll = select.poll()
+                poll.register(descriptor, select.POLLIN)
+                return bool(poll.poll(left * 1000))
+            finally:
+                os.close(descriptor)
+    try:
+        process.wait(left)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def kill(process: Process) -> None:
+    """SIGKILL for the whole process group (on Windows the process tree)."""
+    if sys.platform == "win32":
+        taskkill = str(Path(os.environ.get("WINDIR", "C:\\Windows")) / "System32" / "taskkill.exe")
+        try:
+            subprocess.run(
+                [taskkill, "/T", "/F", "/PID", str(process.pid)],
+                check=False,
+                capture_output=True,
+                timeout=ABANDON_AFTER,
+            )
+        except (OSError, subprocess.SubprocessError):
+            process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def end(process: Process) -> int | None:
+    """Kill what is left of the group, also after a good run; the return code, None when it will not die."""
+    kill(process)
+    try:
+        return process.wait(ABANDON_AFTER)
+    except subprocess.TimeoutExpired:
+        process.returncode = -signal.SIGTERM  # abandoned: Popen must not complain about it, nor wait for it
+        return None
+
+
+def _end_stragglers(mark: str, pid: int) -> None:
+    """Kill grandchildren that made a session of their own (Linux; they are younger than the worker)."""
+    wanted = f"{MARK}={mark}".encode()
+    with contextlib.suppress(OSError):
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit() and int(process.name) > pid:
+                with contextlib.suppress(OSError):
+                    if wanted in (process / "environ").read_bytes().split(b"\0"):
+                        os.kill(int(process.name), signal.SIGKILL)

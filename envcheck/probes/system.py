@@ -1,0 +1,462 @@
+"""The door to the machine: files, environment, programs, network. With `child` the only module that opens it.
+
+Everything is bounded: bytes read, seconds waited, redirects followed. Nothing here raises for what the machine
+does; errors come back as names (`ENOENT`, `TIMEOUT`, ...). A test hands in a fake root, another environment,
+another platform.
+"""
+
+import contextlib
+import os
+import platform as platform_module
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from envcheck.model.facts import DeviceNode
+from envcheck.probes.child import Ran, run
+from envcheck.probes.outcome import decode, error_name, since
+
+Result = TypeVar("Result")
+
+
+class ReadResult(NamedTuple):
+    """A file's text, or the name of the error; both when it was longer than the cap (`TOOBIG`, the beginning)."""
+
+    text: str | None
+    error: str | None
+
+
+class Fetched(NamedTuple):
+    """What a server answered. `body` is unpacked; `headers` have lower-case names.
+
+    `error`: None, `DNS`, `REFUSED`, `TIMEOUT`, `TLS`, `RESET`, `PROXY`, `TOOBIG`, `REDIRECTS`, `DOWNGRADE`,
+    `SCHEME`, `HTTP` (a status of 400 or more; body and headers are there) or `PROTOCOL`.
+    """
+
+    url: str
+    """The address that answered, after redirects."""
+    status: int | None
+    headers: dict[str, str]
+    body: bytes
+    error: str | None
+    detail: str | None
+    ms: float
+
+
+class System:
+    """The real machine, or a fake one below `root`.
+
+    Paths are absolute as on the machine and are looked up below `root` (a path that already lies there is taken
+    as it is). `environ` is the only environment that is seen.
+    """
+
+    def __init__(
+        self,
+        root: Path | str = "/",
+        environ: Mapping[str, str] | None = None,
+        platform: str = sys.platform,
+        machine: str | None = None,
+    ) -> None:
+        self.root = Path(root)
+        self.fake = str(root) != "/"
+        self.environ: Mapping[str, str] = dict(os.environ) if environ is None else dict(environ)
+        self.platform = platform
+        named = (machine or platform_module.machine()).lower()
+        self.machine = "x86_64" if named == "amd64" else named
+
+    @property
+    def windows(self) -> bool:
+        """Whether the machine runs Windows."""
+        return self.platform == "win32"
+
+    def unrooted(self) -> "System":
+        """The same environment with the real files: interpreters and their packages are always real."""
+        return System("/", self.environ, self.platform, self.machine) if self.fake else self
+
+    def place(self, path: str) -> Path:
+        """Where `path` lies for this process."""
+        if not self.fake or path.startswith(str(self.root)):
+            return Path(path)
+        return self.root / path.replace("\\", "/").lstrip("/").replace(":", "")
+
+    # Files ---------------------------------------------------------------------------------------------------
+
+    def read_bytes(self, path: str, cap: int = 65536) -> tuple[bytes | None, str | None]:
+        """Up to `cap` bytes and the error's name; a pipe or a device never blocks the read."""
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            descriptor = os.open(self.place(path), flags)
+        except (OSError, ValueError) as error:
+            return None, error_name(error)
+        try:
+            data = bytearray()
+            while len(data) <= cap and (chunk := os.read(descriptor, cap + 1 - len(data))):
+                data += chunk
+        except OSError as error:
+            return None, error_name(error)
+        finally:
+            os.close(descriptor)
+        return bytes(data[:cap]), "TOOBIG" if len(data) > cap else None
+
+    def read(self, path: str, cap: int = 65536) -> ReadResult:
+        r"""The text of a file; bytes that are no UTF-8 are shown as `\xNN`."""
+        data, error = self.read_bytes(path, cap)
+        return ReadResult(None if data is None else decode(data), error)
+
+    def listdir(self, path: str) -> tuple[str, ...] | None:
+        """Sorted names in a directory; None when it cannot be listed."""
+        try:
+            return tuple(sorted(entry.name for entry in os.scandir(self.place(path))))
+        except (OSError, ValueError):
+            return None
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at `path` (a broken link is not)."""
+        return self.kind(path) is not None
+
+    def kind(self, path: str) -> str | None:
+        """`file`, `dir` or `other`; None when there is nothing, or it cannot be seen."""
+        try:
+            mode = self.place(path).stat().st_mode
+        except (OSError, ValueError):
+            return None
+        return "file" if stat.S_ISREG(mode) else "dir" if stat.S_ISDIR(mode) else "other"
+
+    def readlink(self, path: str) -> str | None:
+        """What a symbolic link says; None when it is none."""
+        try:
+            return str(self.place(path).readlink())
+        except (OSError, ValueError):
+            return None
+
+    def free_bytes(self, path: str) -> int | None:
+        """Free bytes for this user on the file system of `path`, or of its nearest parent that exists."""
+        import shutil
+
+        place = self.place(path)
+        for candidate in (place, *place.parents):
+            with contextlib.suppress(OSError, ValueError):
+                return shutil.disk_usage(candidate).free
+        return None
+
+    def node(self, path: str, try_open: bool = False) -> DeviceNode | None:
+        """A device node; None when it is not there.
+
+        Opening /dev/nvidia0 starts the GPU, which may take seconds: only `try_open` does it, and then `error` is
+        what open(2) said. Without it `error` is `EACCES` when access(2) refuses.
+        """
+        place = self.place(path)
+        try:
+            status = place.stat()
+        except (OSError, ValueError) as error:
+            name = error_name(error)
+            return None if name in ("ENOENT", "ENOTDIR", "EINVAL") else DeviceNode(path=path, error=name)
+        readable, writable = os.access(place, os.R_OK), os.access(place, os.W_OK)
+        refused = None if readable and writable else "EACCES"
+        return DeviceNode(
+            path=path,
+            readable=readable,
+            writable=writable,
+            mode=stat.filemode(status.st_mode),
+            group=_group_name(status.st_gid),
+            error=_open_error(place) if try_open else refused,
+        )
+
+    # Environment and user ------------------------------------------------------------------------------------
+
+    def env(self, name: str) -> str | None:
+        """An environment variable; None when unset."""
+        return self.environ.get(name)
+
+    def home(self) -> str | None:
+        """The user's home directory."""
+        return self.env("USERPROFILE" if self.windows else "HOME") or self.env("HOME")
+
+    def user(self) -> str | None:
+        """The user's name."""
+        return self.env("USER") or self.env("LOGNAME") or self.env("USERNAME")
+
+    def hostname(self) -> str | None:
+        """The machine's network name."""
+        if self.fake:
+            return (self.read("/proc/sys/kernel/hostname").text or "").strip() or self.env("HOSTNAME")
+        return platform_module.node() or None
+
+    def groups(self) -> tuple[str, ...] | None:
+        """Names of the groups this process belongs to; None on Windows."""
+        if not hasattr(os, "getgroups"):
+            return None
+        return tuple(sorted({_group_name(group) for group in {*os.getgroups(), os.getegid()}}))
+
+    def admin(self) -> bool | None:
+        """Whether this process may install system-wide."""
+        if hasattr(os, "geteuid"):
+            return os.geteuid() == 0
+        import ctypes
+
+        try:
+            return bool(getattr(ctypes, "windll").shell32.IsUserAnAdmin())  # noqa: B009 - only there on Windows
+        except (AttributeError, OSError):
+            return None
+
+    # Programs ------------------------------------------------------------------------------------------------
+
+    def which(self, name: str, trusted: bool = True) -> str | None:
+        """The absolute path of a program on PATH; never one found through a relative PATH entry.
+
+        `trusted`: it and its directory belong to root or to us, and nobody else may write there. On Windows
+        System32 comes first.
+        """
+        separator = ";" if self.windows else ":"
+        directories = (self.env("PATH") or "").split(separator)
+        names = [name]
+        if self.windows:
+            directories.insert(0, (self.env("WINDIR") or "C:\\Windows") + "\\System32")
+            names = [name] if Path(name).suffix else [name + end for end in (".exe", ".bat", ".cmd")]
+        for directory in directories:
+            if not directory or not (directory.startswith("/") or (self.windows and directory[1:2] == ":")):
+                continue
+            for file_name in names:
+                path = directory.rstrip("/\\") + ("\\" if self.windows else "/") + file_name
+                place = self.place(path)
+                if self.kind(path) == "file" and os.access(place, os.X_OK) and not (trusted and _writable(place)):
+                    return path
+        return None
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        limit: float,
+        cap: int = 1 << 20,
+        env: Mapping[str, str] | None = None,
+        cwd: str = "/",
+    ) -> Ran:
+        """Run a program for at most `limit` seconds, keeping at most `cap` bytes of each stream.
+
+        It gets its own session, no input and no shell, and its process group is killed in every case. A program
+        that prints more than `cap` is stopped (state `failed`, `detail` says so, the beginning is kept).
+        """
+        place = self.place(argv[0])
+        command = [str(place) if place.exists() else argv[0], *argv[1:]]
+        return run(command, limit, cap, self.environ if env is None else env, cwd)
+
+    # Network -------------------------------------------------------------------------------------------------
+
+    def resolve(self, host: str, limit: float) -> tuple[str, ...] | None:
+        """The addresses of a host; None when the name is unknown or nobody answered in time."""
+
+        def work() -> tuple[str, ...]:
+            import socket
+
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            return tuple(dict.fromkeys(str(address[4][0]) for address in found))
+
+        return within(limit, work)
+
+    def connect(self, host: str, port: int, limit: float) -> str | None:
+        """None when a TCP connection was accepted, else why not: `ECONNREFUSED`, `TIMEOUT`, `DNS`, ..."""
+
+        def work() -> str:
+            import socket
+
+            try:
+                socket.create_connection((host, port), timeout=limit).close()
+            except socket.gaierror:
+                return "DNS"
+            except TimeoutError:
+                return "TIMEOUT"
+            except (OSError, ValueError, OverflowError) as error:
+                return error_name(error)
+            return ""
+
+        answer = within(limit, work)
+        return "TIMEOUT" if answer is None else answer or None
+
+    def fetch(
+        self,
+        url: str,
+        *,
+        limit: float = 30.0,
+        cap: int = 16 << 20,
+        headers: Mapping[str, str] | None = None,
+        proxy: str | None = None,
+        method: str = "GET",
+    ) -> Fetched:
+        """Get an http or https address, directly or through `proxy` (an URL), never as the environment says.
+
+        At most `limit` seconds in all, `cap` bytes before and after unpacking, 5 redirects, none from https to
+        http. A user name and password in the address are not sent.
+        """
+        begun = time.monotonic()
+        answer = within(limit, lambda: _fetch(url, begun + limit, cap, headers or {}, proxy, method))
+        return answer or Fetched(url, None, {}, b"", "TIMEOUT", None, since(begun))
+
+
+def within(limit: float, work: Callable[[], Result]) -> Result | None:
+    """What `work` returns, or None when it raises or takes longer than `limit` seconds (it is then abandoned)."""
+    box: list[Result] = []
+
+    def fill() -> None:
+        with contextlib.suppress(Exception):  # the caller is told by None
+            box.append(work())
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    thread.join(limit)
+    return box[0] if box else None
+
+
+def _open_error(place: Path) -> str | None:
+    try:
+        os.close(os.open(place, os.O_RDWR | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)))
+    except OSError as error:
+        return error_name(error)
+    return None
+
+
+def _group_name(number: int) -> str:
+    try:
+        import grp
+
+        return grp.getgrgid(number).gr_name
+    except (ImportError, KeyError, OSError):
+        return str(number)
+
+
+def _writable(place: Path) -> bool:
+    """Whether somebody other than root and us could have put a program at `place` (POSIX)."""
+    if not hasattr(os, "geteuid"):
+        return False
+    ours = (0, os.geteuid())
+    for path in (place.resolve(), place.parent.resolve()):
+        status = path.stat()
+        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
+        group_writes = status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid())
+        if status.st_uid not in ours or group_writes or (status.st_mode & stat.S_IWOTH and not sticky):
+            return True
+    return False
+
+
+def _fetch(url: str, until: float, cap: int, headers: Mapping[str, str], proxy: str | None, method: str) -> Fetched:
+    """The work of `System.fetch`; runs in a thread that is left alone at `until`."""
+    from http.client import HTTPException
+    from urllib.error import URLError
+    from urllib.request import Request
+
+    begun = time.monotonic()
+    scheme, _, rest = url.partition("://")
+    authority, slash, tail = rest.partition("/")
+    shown = f"{scheme}://{authority.rpartition('@')[2]}{slash}{tail}"
+    if scheme.lower() not in ("http", "https"):
+        return Fetched(shown, None, {}, b"", "SCHEME", None, since(begun))
+    try:
+        request = Request(shown, headers={"Accept-Encoding": "gzip", **headers}, method=method)  # noqa: S310 - checked
+        with contextlib.closing(_open(request, proxy, until - begun)) as answer:
+            body, error = _body(answer, until, cap)
+            names = {key.lower(): value for key, value in answer.headers.items()}
+            error = error or ("HTTP" if answer.status >= 400 else None)
+            return Fetched(answer.url, answer.status, names, body, error, str(answer.reason), since(begun))
+    except (OSError, HTTPException, ValueError, EOFError) as raised:
+        why = raised.reason if isinstance(raised, URLError) else raised
+        return Fetched(shown, None, {}, b"", _network_error(why), str(why), since(begun))
+
+
+def _open(request: Any, proxy: str | None, limit: float) -> Any:
+    """The answer to a request, an error page too; none of urllib's environment, file and ftp handlers."""
+    import urllib.request as web
+    from urllib.error import HTTPError
+
+    class Via(web.BaseHandler):
+        handler_order = 100
+
+        def http_request(self, request: Any) -> Any:
+            if proxy:
+                _use_proxy(request, proxy)
+            return request
+
+        https_request = http_request
+
+    class Redirect(web.HTTPRedirectHandler):
+        followed = 0
+        http_error_308 = web.HTTPRedirectHandler.http_error_302
+
+        def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+            self.followed += 1
+            if self.followed > 5:
+                raise _RefusedError("REDIRECTS")
+            if not newurl.startswith("https://" if req.type == "https" else ("http://", "https://")):
+                raise _RefusedError("DOWNGRADE")
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    director = web.OpenerDirector()
+    for handler in (
+        Via,
+        Redirect,
+        web.HTTPHandler,
+        web.HTTPSHandler,
+        web.HTTPErrorProcessor,
+        web.HTTPDefaultErrorHandler,
+    ):
+        director.add_handler(handler())
+    try:
+        return director.open(request, timeout=max(0.1, min(10.0, limit)))
+    except HTTPError as error:
+        return error
+
+
+class _RefusedError(OSError):
+    """A redirect that is not followed; its text is the error's name."""
+
+
+def _use_proxy(request: Any, proxy: str) -> None:
+    from base64 import b64encode
+    from urllib.parse import unquote, urlsplit
+
+    parts = urlsplit(proxy if "://" in proxy else "http://" + proxy)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _RefusedError("PROXY")
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+        request.add_header("Proxy-Authorization", "Basic " + b64encode(pair).decode())
+    request.set_proxy(parts.netloc.rpartition("@")[2], parts.scheme)
+
+
+def _body(answer: Any, until: float, cap: int) -> tuple[bytes, str | None]:
+    """At most `cap` bytes, unpacked when the server packed them."""
+    import zlib
+
+    unpack = zlib.decompressobj(47) if answer.headers.get("Content-Encoding", "").lower() == "gzip" else None
+    body = bytearray()
+    while chunk := answer.read(65536):
+        try:
+            body += unpack.decompress(chunk, cap + 1 - len(body)) if unpack else chunk
+        except zlib.error:
+            return bytes(body), "PROTOCOL"
+        if len(body) > cap:
+            return bytes(body[:cap]), "TOOBIG"
+        if time.monotonic() > until:
+            return bytes(body), "TIMEOUT"
+    return bytes(body), None
+
+
+def _network_error(error: object) -> str:
+    """The name of what urllib raised."""
+    import socket
+    import ssl
+
+    kinds: tuple[tuple[type[BaseException], str], ...] = (
+        (socket.gaierror, "DNS"),
+        (ssl.SSLError, "TLS"),
+        (TimeoutError, "TIMEOUT"),
+        (ConnectionRefusedError, "REFUSED"),
+        (ConnectionError, "RESET"),
+    )
+    if isinstance(error, _RefusedError) or str(error).startswith("Tunnel connection failed"):
+        return str(error) if isinstance(error, _RefusedError) else "PROXY"
+    named = next((name for kind, name in kinds if isinstance(error, kind)), None)
+    return named or (error_name(error) if isinstance(error, OSError) and error.errno else "PROTOCOL")
