@@ -1,0 +1,187 @@
+"""Facts in the making: values with the line each came from, several for one fact where the text contradicts itself."""
+
+import re
+from typing import Any, NamedTuple
+
+import msgspec
+
+from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.facts import (
+    ApiStatus,
+    Facts,
+    Gpu,
+    KernelModule,
+    Message,
+    Observation,
+    Package,
+    PciDevice,
+    Setting,
+    Sighting,
+    Tool,
+    Variable,
+)
+
+LOOK = "text"
+MAX_MESSAGES = 400
+MAX_BLOCK_LINES = 40
+_TELLING = re.compile(
+    r"error|warn|fail|except|cannot|could ?n.t|not |no |undefined|traceback|cuda|xid|nvrm|hip|illegal|sig[a-z]{3,4}\b"
+    r"|denied|refused|timed? ?out|space|omp|compat|invalid|lost|stub|abort|core dumped|403|404|407|ssl|hash|mismatch"
+    r"|looking in|collecting|using cached|downloading",
+    re.IGNORECASE,
+)
+
+
+class _Seen(NamedTuple):
+    rank: int
+    value: Any
+    line: Line
+
+
+class Draft:
+    """What readers have understood so far."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, list[_Seen]] = {}
+        self._many: dict[str, dict[str, Sighting]] = {}
+        self.gpus: dict[int, dict[str, Any]] = {}
+        self.packages: dict[tuple[str, str | None], Package] = {}
+        self.tools: dict[str, Tool] = {}
+        self.variables: dict[str, Variable] = {}
+        self.settings: list[Setting] = []
+        self.modules: dict[str, KernelModule] = {}
+        self.pci: dict[str, PciDevice] = {}
+        self.statuses: list[ApiStatus] = []
+        self.smi_ran = False
+
+    def see(self, path: str, value: object, line: Line, rank: int = 5) -> None:
+        """`value` was read for the fact at `path`; of several, the higher `rank`, then the earlier, is in force."""
+        if value is not None and value != "":
+            self._seen.setdefault(path, []).append(_Seen(rank, value, line))
+
+    def see_many(self, path: str, value: str, line: Line) -> None:
+        """`value` was read for a fact that keeps every sighting (driver and CUDA versions)."""
+        self._many.setdefault(path, {}).setdefault(value, Sighting(value=value, look=LOOK, where=line.where()))
+
+    def best(self, path: str) -> Any | None:
+        """The value in force for `path` so far."""
+        seen = self._ranked(path)
+        return seen[0].value if seen else None
+
+    def gpu(self, index: int, line: Line, **values: object) -> None:
+        """Something about the GPU at `index`; earlier words stand."""
+        row = self.gpus.setdefault(index, {"index": index, "look": LOOK})
+        for key, value in values.items():
+            if value is not None and key not in row:
+                row[key] = value
+                self._many.setdefault(f"nvidia.gpus[{index}].{key}", {})[str(value)] = Sighting(
+                    value=str(value), look=LOOK, where=line.where()
+                )
+
+    def gpu_named(self, name: str, line: Line, **values: object) -> None:
+        """Something about a GPU known by its name only."""
+        indices = [index for index, row in self.gpus.items() if same_gpu(row.get("name"), name)]
+        if not indices and not any(row.get("name") is None for row in self.gpus.values()):
+            indices = [max(self.gpus, default=-1) + 1]
+        for index in indices or [0]:
+            self.gpu(index, line, name=name, **values)
+
+    def package(
+        self,
+        name: str,
+        version: str | None,
+        line: Line,
+        *,
+        installer: str | None = None,
+        build: str | None = None,
+        channel: str | None = None,
+    ) -> None:
+        """An installed distribution was listed."""
+        key = (name, installer)
+        if key not in self.packages:
+            self.packages[key] = Package(name=name, version=version, installer=installer, build=build, channel=channel)
+            self._many.setdefault(f"packages[{name}]", {})[str(version)] = Sighting(
+                value=str(version), look=LOOK, where=line.where()
+            )
+
+    def _ranked(self, path: str) -> list[_Seen]:
+        return sorted(self._seen.get(path, ()), key=lambda seen: -seen.rank)
+
+    def facts(self, page: Page) -> Facts:
+        """Freeze. Contradictions stay visible in `sightings`."""
+        tree: dict[str, dict[str, Any]] = {}
+        for path in self._seen:
+            section, field = path.split(".", 1)
+            tree.setdefault(section, {})[field] = self._ranked(path)[0].value
+        nvidia = tree.setdefault("nvidia", {})
+        for field in ("driver_versions", "library_versions", "cuda_versions"):
+            nvidia[field] = tuple(self._many.get(f"nvidia.{field}", {}).values())
+        nvidia["gpus"] = tuple(msgspec.convert(row, Gpu) for _, row in sorted(self.gpus.items())) or None
+        nvidia["modules"] = tuple(self.modules.values()) or None
+        nvidia["statuses"] = tuple(self.statuses)
+        document = {
+            **tree,
+            "source": "text",
+            "observations": (Observation(look=LOOK, state="ok"),),
+            "pci": tuple(self.pci.values()) or None,
+            "packages": tuple(self.packages.values()) or None,
+            "variables": tuple(self.variables.values()) or None,
+            "settings": tuple(self.settings) or None,
+            "tools": tuple(self.tools.values()) or None,
+            "messages": _messages(page),
+            "sightings": self._sightings(),
+        }
+        return msgspec.convert(document, Facts, from_attributes=False)
+
+    def _sightings(self) -> dict[str, tuple[Sighting, ...]]:
+        single = {path: _distinct(self._ranked(path)) for path in self._seen}
+        return single | {path: tuple(values.values()) for path, values in self._many.items()}
+
+
+def same_gpu(known: str | None, name: str) -> bool:
+    """Whether two spellings name the same product: `NVIDIA GeForce ...` is cut, older drivers leave out `NVIDIA`."""
+    if known is None:
+        return False
+    one, other = (text.removeprefix("NVIDIA ").strip().casefold() for text in (known, name))
+    for short, long in ((one, other), (other, one)):
+        if short.endswith("...") and long.startswith(short[:-3].strip()):
+            return True
+    return one == other
+
+
+def _distinct(seen: list[_Seen]) -> tuple[Sighting, ...]:
+    found: dict[str, Sighting] = {}
+    for one in seen:
+        found.setdefault(str(one.value), Sighting(value=str(one.value), look=LOOK, where=one.line.where()))
+    return tuple(found.values())
+
+
+def _messages(page: Page) -> tuple[Message, ...]:
+    """What programs said, a paragraph a message, and each command that a person typed."""
+    messages: list[Message] = []
+    block: list[Line] = []
+    for line in page.lines:
+        command = None if page.taken(line) else command_of(line.text)
+        ends = not line.text.strip() or page.taken(line) or command is not None or len(block) >= MAX_BLOCK_LINES
+        if ends:
+            _close(block, messages)
+            block = []
+        if command is not None:
+            messages.append(Message(kind="command", text=command, look=LOOK, where=line.where()))
+        elif line.text.strip() and not page.taken(line):
+            block.append(line)
+    _close(block, messages)
+    if len(messages) > MAX_MESSAGES:  # a long log: its last words and what stands out
+        messages = messages[: MAX_MESSAGES // 2] + messages[-MAX_MESSAGES // 2 :]
+    return tuple(messages)
+
+
+def _close(block: list[Line], messages: list[Message]) -> None:
+    text = "\n".join(line.text for line in block)
+    if not block or not _TELLING.search(text):
+        return
+    kind = "warning" if re.search(r"warning", text, re.IGNORECASE) else "log"
+    if re.search(r"error|exception|traceback|fail", text, re.IGNORECASE):
+        kind = "error"
+    where = block[0].where()
+    messages.append(msgspec.convert({"kind": kind, "text": text[:8192], "look": LOOK, "where": where}, Message))

@@ -1,0 +1,44 @@
+"""Environment variables as people show them: `NAME=value`, `export`, `$env:`, `echo $NAME`, `os.environ[...]`."""
+
+import re
+
+from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.facts import Variable
+
+_NAMES = (
+    r"CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES|LD_LIBRARY_PATH|LD_PRELOAD|CUDA_HOME|CUDA_PATH|CUDA_DEVICE_ORDER"
+    r"|HSA_OVERRIDE_GFX_VERSION|HIP_VISIBLE_DEVICES|ROCR_VISIBLE_DEVICES|KMP_DUPLICATE_LIB_OK|PYTHONPATH|PYTHONNOUSERSITE"
+    r"|PYTORCH_NVML_BASED_CUDA_CHECK|PYTORCH_CUDA_ALLOC_CONF|SLURM_JOB_ID|SLURM_JOB_GPUS|SLURM_GPUS_ON_NODE|CONDA_PREFIX"
+    r"|VIRTUAL_ENV|HTTPS?_PROXY|https?_proxy|ALL_PROXY|all_proxy|NO_PROXY|no_proxy"
+)
+_ASSIGN = re.compile(
+    rf"(?:^|[\s;:`(])(?:export\s+|set\s+|setx\s+|-e\s+|ENV\s+)?(?:\$env:)?(?P<name>{_NAMES})\s{{0,2}}="
+    r"\s{0,2}(?P<value>\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|[^\s`;]{0,500})"
+)
+_ENVIRON = re.compile(
+    rf"environ\[[\"'](?P<name>{_NAMES})[\"']\]\s{{0,2}}=\s{{0,2}}(?:str\()?[\"'](?P<value>[^\"'\n]{{0,500}})[\"']"
+)
+_ECHO = re.compile(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b")
+
+
+def read(page: Page, draft: Draft) -> None:
+    """The first value of each variable stands. A line that sets one stays a message or a command."""
+    for position, line in enumerate(page.lines):
+        if "=" not in line.text and "echo" not in line.text and "printenv" not in line.text:
+            continue
+        for match in (*_ENVIRON.finditer(line.text), *_ASSIGN.finditer(line.text)):
+            _seen(match["name"], match["value"].strip("\"'"), line, draft)
+        echo = _ECHO.match(command_of(line.text) or line.text.strip())
+        if echo and position + 1 < len(page.lines):
+            below = page.lines[position + 1]
+            if command_of(below.text) is None:
+                _seen(echo["name"], below.text.strip(), below, draft)
+
+
+def _seen(name: str, value: str, line: Line, draft: Draft) -> None:
+    if "proxy" in name.casefold():
+        value = re.sub(r"//[^/@\s]*@", "//", value)
+    draft.variables.setdefault(
+        name, Variable(name=name, value=value, origin=line.where() if "@" not in line.text else "")
+    )

@@ -1,0 +1,64 @@
+"""pip, uv and conda at work: the indexes they asked and the wheels they chose. Their errors stay messages."""
+
+import re
+
+from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.model.facts import Setting
+
+_WHEEL = re.compile(
+    r"(?P<name>torch(?:vision|audio)?)-(?P<version>\d[\w.]*(?:(?:\+|%2B)[\w.]+)?)-(?P<python>cp3\d{1,2})-(?P<abi>\w+)"
+    r"-(?P<platform>[\w.]+?)\.whl"
+)
+_LOOKING = re.compile(r"^\s*Looking in (?P<kind>indexes|links): (?P<urls>\S.*)$")
+_INSTALLED = re.compile(r"\bSuccessfully installed (?P<names>.{1,3000})$")
+_SATISFIED = re.compile(
+    r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+(?: \([^)]{0,80}\))? ?\((?P<version>[\w.+]+)\)"
+)
+_MACHINES = (("x86_64", "x86_64"), ("amd64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "arm64"))
+_OSES = (("win", "windows"), ("macosx", "macos"), ("manylinux", "linux"), ("linux", "linux"))
+_BLOCK_LINES = 6
+
+
+def read(page: Page, draft: Draft) -> None:
+    """Lines stay messages: signatures of failures look at them, too."""
+    for line in page.lines:
+        if "whl" in line.text:
+            _wheel(line, draft)
+        looking = _LOOKING.match(line.text)
+        if looking:
+            key = "index-url" if looking["kind"] == "indexes" else "find-links"
+            urls = re.sub(r"//[^/@\s,]*@", "//", looking["urls"].strip())
+            draft.settings.append(Setting(tool="pip", key=key, value=urls, origin=line.where()))
+        installed = _INSTALLED.search(line.text)
+        if installed:
+            _installed(installed["names"], line, draft)
+        satisfied = _SATISFIED.search(line.text)
+        if satisfied:
+            draft.see("torch.version", satisfied["version"], line, rank=3)
+            draft.see("torch.installed", True, line)
+
+
+def _wheel(line: Line, draft: Draft) -> None:
+    """The tags of a torch wheel that pip chose say which Python and system it serves."""
+    if "ERROR" in line.text or "is not a supported wheel" in line.text:
+        return
+    for match in _WHEEL.finditer(line.text):
+        digits = match["python"][2:]
+        draft.see("python.version", f"3.{digits[1:]}", line, rank=2)
+        platform = match["platform"]
+        draft.see("host.os", next((os for word, os in _OSES if platform.startswith(word)), None), line, rank=2)
+        draft.see(
+            "host.machine", next((arch for word, arch in _MACHINES if platform.endswith(word)), None), line, rank=2
+        )
+
+
+def _installed(names: str, line: Line, draft: Draft) -> None:
+    for word in names.split():
+        match = re.fullmatch(r"(torch(?:vision|audio)?)-(\d[\w.+]*)", word)
+        if match is None:
+            continue
+        draft.package(match[1], match[2], line, installer="pip")
+        if match[1] == "torch":
+            draft.see("torch.version", match[2], line, rank=3)
+            draft.see("torch.installed", True, line)

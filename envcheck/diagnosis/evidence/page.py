@@ -1,0 +1,102 @@
+"""Text as lines that readers can walk: quote marks, colours, fences, carriage returns and entities taken off."""
+
+import html
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
+_QUOTE = re.compile(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
+_FENCE = re.compile(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_PROMPT = re.compile(
+    r"^\s{0,12}(?:\([\w.\-/\\ ]{1,60}\)\s{0,4})?"
+    r"(?:[$%]|PS(?: [^>\n]{0,200})?>|[A-Za-z]:\\[^>\n]{0,200}>"
+    r"|[\w.\-]{1,64}@[\w.\-]{1,64}[: ][^$#%\n]{0,200}[$#%]"
+    r"|\[[\w.\-]{1,64}@[\w.\- ~/]{1,200}\][$#%])\s{1,4}(?P<command>\S.*)$"
+)
+_PROGRAM = re.compile(
+    r"^\s{0,12}(?:[!#%]\s?)?(?P<command>(?:[A-Z][A-Z0-9_]{2,40}=\S{0,200}\s+)*(?:sudo\s+(?:-\w+\s+)*)?"
+    r"(?:(?:python|py|python3(?:\.\d+)?|python\.exe)\s+-"
+    r"|pip3?(?:\.\d+)?\s+(?:install|uninstall|download|list|show|config|cache)\b"
+    r"|(?:conda|mamba|micromamba)\s+(?:install|create|update|config|env|list|info|remove)\b"
+    r"|uv\s+(?:pip|add|sync|venv|run)\b|pixi\s+(?:add|install|run)\b|poetry\s+(?:add|install|run)\b"
+    r"|docker(?:-compose)?\s+(?:run|exec|compose|build)\b|podman\s+run\b|srun\s|sbatch\s|torchrun\s|accelerate\s+launch\b"
+    r"|modprobe\s|nvidia-smi\s+-|apt(?:-get)?\s+install\b|export\s+[A-Z]\w+=|set\s+[A-Z]\w+=).*)$"
+)
+_USERINFO = re.compile(r"(?<=://)[^/@\s\"'<>]{1,300}@")
+_TOKEN = re.compile(r"(?<=/t/)[\w-]{6,120}(?=/)")
+_HOME = re.compile(r"(?:/home/|/Users/)[^/\s\"'<>:]{1,64}(?=/)|[A-Za-z]:\\Users\\[^/\\\n\"'<>:]{1,64}(?=\\)")
+MAX_LINE = 4096
+
+
+class Line(NamedTuple):
+    """One line: its number in what was pasted (from 1) and its text without decoration."""
+
+    number: int
+    text: str
+
+    def where(self) -> str:
+        """`12: PyTorch version: 2.1.0`, short enough to quote."""
+        text = command_of(self.text) or self.text.strip()
+        return f"{self.number}: {text[:200]}{'...' if len(text) > 200 else ''}"
+
+
+class Page:
+    """The lines of one paste. Readers mark the lines that they understood with `take`."""
+
+    def __init__(self, lines: list[Line]) -> None:
+        self.lines = lines
+        self._taken: set[int] = set()
+
+    def take(self, line: Line) -> None:
+        """This line's content has become facts and need not be searched as prose."""
+        self._taken.add(line.number)
+
+    def taken(self, line: Line) -> bool:
+        """Whether a reader took this line."""
+        return line.number in self._taken
+
+    def after(self, line: Line) -> Iterator[Line]:
+        """The lines below `line`, in order."""
+        return iter(self.lines[line.number :])
+
+
+def page_of(text: str) -> Page:
+    """Split and clean, credentials and home folders taken out. Line numbers are those of the text as pasted."""
+    lines = [Line(number, _plain(raw)) for number, raw in enumerate(text.split("\n"), start=1)]
+    return Page(lines)
+
+
+def decode(data: bytes) -> str:
+    """Bytes as text: UTF-8 or UTF-16 by their mark (or by their zero bytes), anything else as UTF-8 with gaps."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", errors="replace")
+    head = data[:400]
+    if head.count(0) * 3 > len(head):
+        little = head[1::2].count(0) >= head[::2].count(0)
+        return data.decode("utf-16-le" if little else "utf-16-be", errors="replace")
+    return data.decode("utf-8-sig", errors="replace")
+
+
+def command_of(text: str) -> str | None:
+    """The command that a person typed on this line, if it is one."""
+    match = _PROMPT.match(text) or _PROGRAM.match(text)
+    return match["command"].strip() if match else None
+
+
+def _plain(raw: str) -> str:
+    text = raw[: 4 * MAX_LINE]
+    if "\x1b" in text:
+        text = _ANSI.sub("", text)
+    text = text.rstrip("\r")
+    if "\r" in text:  # a progress bar that was drawn over itself: the last state counts
+        text = text.rsplit("\r", 1)[1]
+    if "&" in text and ";" in text:
+        text = html.unescape(text)
+    if "/" in text or "\\" in text:  # what a post should not pass on: credentials and the user's name
+        text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
+    text = _QUOTE.sub("", text)
+    if _FENCE.match(text):
+        return ""
+    return _UNSEEN.sub("", text.replace("\xa0", " ").replace("\u3000", " "))[:MAX_LINE].rstrip()

@@ -1,0 +1,175 @@
+"""Python answers: `>>> expression` with the lines below, `python -c "print(...)"`, and the same told in prose."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.versions import cuda_of_int
+
+_PROMPT = re.compile(r"^\s{0,8}(?:>>>|\.\.\.|In \[\d{0,4}\]:)\s?(?P<code>.*)$")
+_OUT = re.compile(r"^\s{0,8}Out\[\d{0,4}\]:\s?")
+_CALL = r"(?:torch|t)\s?\.\s?"
+_QUESTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), fact)
+    for pattern, fact in (
+        (r"torch\.__version__|torch\.version\.__version__", "torch.version"),
+        (r"torch\.version\.cuda", "torch.cuda"),
+        (r"torch\.version\.hip", "torch.hip"),
+        (r"torch\.cuda\.is_available\(\)", "torch.cuda_available"),
+        (r"torch\.backends\.mps\.is_available\(\)", "torch.mps_available"),
+        (r"torch\.xpu\.is_available\(\)", "torch.xpu_available"),
+        (r"torch\.cuda\.device_count\(\)", "torch.device_count"),
+        (r"torch\.cuda\.get_arch_list\(\)", "torch.arch_list"),
+        (r"torch\.backends\.cudnn\.version\(\)", "torch.cudnn"),
+        (r"torch\.cuda\.get_device_name\((?:device=)?(?:\d*|torch\.cuda\.current_device\(\))\)", "gpu.name"),
+        (r"torch\.cuda\.get_device_capability\((?:device=)?\d*\)", "gpu.capability"),
+        (r"torch\.cuda\.get_device_properties\([^)]{0,60}\)", "gpu.properties"),
+        (r"torch\._C\._cuda_getDriverVersion\(\)", "driver.number"),
+        (r"torch\.__file__", "torch.file"),
+        (r"sys\.version", "python.version"),
+        (r"platform\.python_version\(\)", "python.version"),
+        (r"sys\.executable", "python.path"),
+        (r"platform\.architecture\(\)", "python.bits"),
+    )
+)
+_PROSE = re.compile(
+    r"(?P<question>torch\.(?:__version__|version\.cuda|version\.hip|cuda\.is_available\(\)|cuda\.device_count\(\)"
+    r"|backends\.cudnn\.version\(\)|cuda\.get_arch_list\(\))|torch\._C\._cuda_getDriverVersion\(\))[`'\")]{0,3}"
+    r"\s{0,3}(?:[:=]{1,2}>?|->|→|#|#\s?->|is|returns?|returned|gives|shows|still|prints?|(?:一直|总是|还是)?(?:返回|给出|显示|输出|为|是))?\s{0,3}(?:always|still|just|only)?\s{0,2}"
+    r"[`'\"*]{0,3}(?P<answer>True|False|None|\d[\w.+]*|\[[^\]\n]{0,600}\])"
+)
+_PROPERTIES = re.compile(
+    r"_CudaDeviceProperties\(name='(?P<name>[^'\n]{1,80})', major=(?P<major>\d{1,2}), minor=(?P<minor>\d)"
+    r"(?:, total_memory=(?P<memory>\d+)MB)?"
+)
+_PRINT = re.compile(r"print\s?\((?P<arguments>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)?\)){0,400})\)")
+_MAX_ANSWER = 6
+
+
+def read(page: Page, draft: Draft) -> None:
+    """Answers below prompts, answers below `python -c`, sentences, and device properties wherever they stand."""
+    for position, line in enumerate(page.lines):
+        prompt = _PROMPT.match(line.text)
+        code = prompt["code"] if prompt else _script(line.text)
+        if code and "." in code:
+            _dialogue(code, _answers(page, position), draft, interactive=prompt is not None)
+        elif "torch." in line.text:
+            for match in _PROSE.finditer(line.text):
+                _answer(match["question"], match["answer"], line, draft, rank=3)
+        properties = _PROPERTIES.search(line.text)
+        if properties:
+            capability = f"{properties['major']}.{properties['minor']}"
+            memory = int(properties["memory"]) << 20 if properties["memory"] else None
+            draft.gpu_named(properties["name"], line, compute_capability=capability, memory_bytes=memory)
+
+
+def _script(text: str) -> str | None:
+    """The program of `python -c "..."`, if the line is such a command."""
+    command = command_of(text)
+    if command is None:
+        return None
+    match = re.search(
+        r"\bpython[\w.]*(?:\.exe)?\s+(?:-\w\s+){0,3}-c\s+(?P<quote>[\"'])(?P<code>.{1,2000})(?P=quote)", command
+    )
+    return match["code"] if match else None
+
+
+def _answers(page: Page, position: int) -> list[Line]:
+    """The lines of output below a prompt, up to the next prompt, command or blank line."""
+    found: list[Line] = []
+    for line in page.lines[position + 1 : position + 1 + 40]:
+        if not line.text.strip() or _PROMPT.match(line.text) or command_of(line.text) is not None:
+            break
+        if re.match(r"Traceback \(most recent|.*(?:Warning|Error): |\s+(?:return|warnings?\.warn) ", line.text):
+            if found:
+                break
+            continue
+        found.append(line)
+    return found
+
+
+def _dialogue(code: str, answers: list[Line], draft: Draft, *, interactive: bool) -> None:
+    """Match questions and answers: one `print` or one bare expression gives one line."""
+    asked = list(_asked(code, interactive=interactive))
+    for questions, line in zip(asked, answers, strict=False):
+        text = _OUT.sub("", line.text).strip()
+        values = [text] if len(questions) == 1 else text.split()
+        if len(values) == len(questions):
+            for question, value in zip(questions, values, strict=True):
+                _answer(question, value, line, draft, rank=7)
+
+
+def _asked(code: str, *, interactive: bool) -> Iterator[list[str]]:
+    """Each printed line as the list of expressions on it."""
+    prints = list(_PRINT.finditer(code))
+    for match in prints:
+        yield [part.strip() for part in _split(match["arguments"])]
+    if prints or not interactive:
+        return
+    last = code.rsplit(";", maxsplit=1)[-1].strip()
+    if last and not re.match(r"(?:import|from|del|for|if|with|def)\b|[\w.\[\]'\"]+\s*=[^=]", last):
+        yield [last]
+
+
+def _split(arguments: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for index, char in enumerate(arguments):
+        depth += (char in "([{") - (char in ")]}")
+        if char == "," and depth == 0:
+            parts.append(arguments[start:index])
+            start = index + 1
+    return [*parts, arguments[start:]]
+
+
+def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> None:
+    fact = next((fact for pattern, fact in _QUESTIONS if pattern.fullmatch(question.strip())), None)
+    if fact is None:
+        return
+    text = answer.strip().strip("'\"`")
+    if fact.startswith(("gpu.", "driver.")):
+        _device(fact, text, line, draft)
+    elif fact == "torch.cuda":
+        draft.see("torch.cuda_known", text == "None" or text[:1].isdigit(), line, rank=rank)
+        draft.see(fact, text if text[:1].isdigit() else None, line, rank=rank)
+    elif fact in ("torch.cuda_available", "torch.mps_available", "torch.xpu_available"):
+        if text in ("True", "False"):
+            draft.see(fact, text == "True", line, rank=rank)
+    elif fact == "torch.device_count":
+        draft.see(fact, int(text) if text.isdigit() else None, line, rank=rank)
+    elif fact == "torch.arch_list":
+        draft.see(
+            fact, tuple(re.findall(r"(?:sm|compute)_\d{2,3}[a-z]?|gfx[0-9a-f]{3,4}", text)) or None, line, rank=rank
+        )
+    elif fact == "python.bits":
+        draft.see(fact, 32 if "32bit" in text else 64 if "64bit" in text else None, line, rank=rank)
+    elif fact in ("torch.version", "python.version"):
+        _version(fact, text, line, draft, rank)
+    elif text != "None":
+        draft.see(fact, text, line, rank=rank)
+
+
+def _version(fact: str, text: str, line: Line, draft: Draft, rank: int) -> None:
+    match = re.match(r"\d+\.\d+[\w.+]*", text)
+    if match is None:
+        return
+    draft.see(fact, match[0], line, rank=rank)
+    if fact == "torch.version":
+        draft.see("torch.installed", True, line)
+        draft.see("torch.imported", True, line)
+    elif "64 bit" in text or "32 bit" in text:
+        draft.see("python.bits", 64 if "64 bit" in text else 32, line)
+
+
+def _device(fact: str, text: str, line: Line, draft: Draft) -> None:
+    if fact == "gpu.name" and text and not text.startswith("<"):
+        draft.gpu_named(text, line)
+    elif fact == "gpu.capability":
+        try:
+            major, minor = ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError):
+            return
+        draft.gpu(min(draft.gpus, default=0), line, compute_capability=f"{major}.{minor}")
+    elif fact == "driver.number" and text.isdigit():
+        draft.see_many("nvidia.cuda_versions", cuda_of_int(int(text)), line)

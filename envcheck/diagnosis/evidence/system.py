@@ -1,0 +1,141 @@
+"""What the operating system says: uname, os-release, lspci, lsmod, the kernel module's own file, nvcc, ldd."""
+
+import re
+
+from envcheck.diagnosis.evidence.draft import LOOK, Draft
+from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.facts import KernelModule, PciDevice, Tool
+from envcheck.model.versions import cuda_of_int
+
+_NVRM = re.compile(
+    r"NVRM version:\s+NVIDIA UNIX\s+(?P<open>Open )?(?:Kernel Module for\s+)?(?P<machine>x86_64|aarch64|arm64)?"
+    r"(?:\s+Kernel Module)?\s+(?P<version>\d{3}\.\d+(?:\.\d+)?)"
+)
+_NVCC = re.compile(r"Cuda compilation tools, release (?P<release>\d+\.\d+)(?:, V(?P<version>[\d.]+))?")
+_UNAME = re.compile(r"^\s*Linux \S+ (?P<kernel>\d+\.\d+\S*) .*?\b(?P<machine>x86_64|aarch64|ppc64le|i686)\b")
+_OS_RELEASE = re.compile(r"^\s*(?:PRETTY_NAME=\"?|Description:\s+)(?P<name>[^\"\n]{2,80})\"?\s*$")
+_DISTRIBUTION = re.compile(
+    r"^\s*(?P<name>(?:Ubuntu|Debian GNU/Linux|Fedora(?: Linux)?|CentOS(?: Linux| Stream)?|Arch Linux|Rocky Linux"
+    r"|AlmaLinux) ?\d{0,2}(?:\.\d{1,2}){0,2}(?: LTS)?(?: \([^)]{1,40}\))?)\s*$"
+)
+_WINDOWS = re.compile(r"(?:Microsoft )?Windows \[[^\d\]]{0,20}(?P<version>\d+\.\d+\.\d+(?:\.\d+)?)\]")
+_LSMOD = re.compile(r"^(?P<name>nvidia|nvidia_uvm|nvidia_drm|nvidia_modeset|nouveau|amdgpu|vfio_pci)\s+\d{3,}\s+\d+\b")
+_LSPCI = re.compile(
+    r"^\s*(?P<address>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) (?P<kind>VGA compatible controller|3D controller"
+    r"|Display controller|Bridge)[^:]{0,20}: (?P<vendor>NVIDIA|Advanced Micro Devices|AMD|Intel)[^(\n]{0,200}"
+    r"(?P<revision>\(rev [0-9a-f]{2}\))?"
+)
+_DRIVER_IN_USE = re.compile(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
+_GLIBC = re.compile(r"^\s*ldd \([^)]{1,60}\) (?P<version>\d\.\d+)|\bGLIBC[ _-](?P<other>\d\.\d+)\s*$")
+_DRIVER_INT = re.compile(r"^\s*Driver Version\s*:\s*(?P<number>\d{4,5})\s*$")
+_NVML_LIBRARY = re.compile(r"NVML library version: (?P<version>\d{3}\.\d+(?:\.\d+)?)")
+_DPKG = re.compile(
+    r"^(?P<state>ii|rc|iU|iF)\s+(?P<name>(?:nvidia-|libnvidia-|linux-modules-nvidia-|cuda-drivers)[\w.:+-]*)\s+(?P<version>\S+)"
+)
+_GFX = re.compile(r"\bamdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,4})|^\s*Name:\s+(?P<name>gfx[0-9a-f]{3,4})\b")
+_VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
+
+
+def read(page: Page, draft: Draft) -> None:
+    """Each line on its own, except for lspci, whose driver line belongs to the device above."""
+    device: str | None = None
+    packages: list[str] = []
+    for line in page.lines:
+        if not line.text or page.taken(line):
+            continue
+        device = _pci(line, device, draft)
+        _driver(line, draft)
+        _os(line, draft)
+        _modules(line, draft)
+        _amd(line, draft)
+        package = _DPKG.match(line.text)
+        if package and package["state"] == "ii":
+            packages.append(f"{package['name']} {package['version']}")
+            draft.see("nvidia.packages", tuple(packages), line, rank=len(packages))
+    if packages:
+        draft.see("nvidia.packages", tuple(packages), page.lines[0], rank=99)
+
+
+def _driver(line: Line, draft: Draft) -> None:
+    nvrm = _NVRM.search(line.text)
+    if nvrm:
+        draft.see_many("nvidia.driver_versions", nvrm["version"], line)
+        draft.modules["nvidia"] = KernelModule(
+            name="nvidia",
+            loaded=True,
+            version=nvrm["version"],
+            flavour="open" if nvrm["open"] else "proprietary",
+            look=LOOK,
+        )
+    nvcc = _NVCC.search(line.text)
+    if nvcc:
+        draft.tools["nvcc"] = Tool(name="nvcc", version=nvcc["version"] or nvcc["release"])
+    number = _DRIVER_INT.match(line.text)
+    if number:
+        draft.see_many("nvidia.cuda_versions", cuda_of_int(int(number["number"])), line)
+    library = _NVML_LIBRARY.search(line.text)
+    if library:
+        draft.see_many("nvidia.library_versions", library["version"], line)
+
+
+def _os(line: Line, draft: Draft) -> None:
+    uname = _UNAME.match(line.text)
+    if uname:
+        draft.see("host.os", "linux", line, rank=7)
+        draft.see("host.kernel", uname["kernel"], line)
+        draft.see("host.machine", uname["machine"], line)
+        draft.see("host.wsl", "microsoft" in line.text.casefold(), line)
+        draft.see("host.jetson", "tegra" in line.text.casefold(), line)
+    named = _OS_RELEASE.match(line.text) or _DISTRIBUTION.match(line.text)
+    if named:
+        draft.see("host.os_name", named["name"].strip(), line, rank=6)
+        draft.see("host.os", "linux", line, rank=4)
+    windows = _WINDOWS.search(line.text)
+    if windows:
+        draft.see("host.os", "windows", line, rank=6)
+    elif command_of(line.text) and re.match(r"\s*(?:\([^)]*\)\s*)?(?:PS [A-Za-z]:|[A-Za-z]:\\)", line.text):
+        draft.see("host.os", "windows", line, rank=3)
+    glibc = _GLIBC.match(line.text)
+    if glibc:
+        draft.see("host.libc", "glibc", line)
+        draft.see("host.libc_version", glibc["version"] or glibc["other"], line)
+
+
+def _modules(line: Line, draft: Draft) -> None:
+    module = _LSMOD.match(line.text)
+    if module and module["name"] not in draft.modules:
+        draft.modules[module["name"]] = KernelModule(name=module["name"], loaded=True, look=LOOK)
+
+
+def _pci(line: Line, device: str | None, draft: Draft) -> str | None:
+    match = _LSPCI.match(line.text)
+    if match:
+        address = match["address"] if match["address"].count(":") == 2 else f"0000:{match['address']}"
+        revision = match["revision"][5:7] if match["revision"] else None
+        kinds = {"VGA compatible controller": "0300", "3D controller": "0302", "Display controller": "0380"}
+        draft.pci[address] = PciDevice(
+            address=address,
+            vendor=_VENDORS[match["vendor"]],
+            device="0000",
+            pci_class=kinds.get(match["kind"], "0680"),
+            revision=revision,
+        )
+        return address
+    driver = _DRIVER_IN_USE.match(line.text)
+    if driver and device in draft.pci:
+        seen = draft.pci[device]
+        draft.pci[device] = PciDevice(
+            address=seen.address, vendor=seen.vendor, device=seen.device, pci_class=seen.pci_class,
+            driver=driver["driver"], revision=seen.revision,
+        )  # fmt: skip
+        return None
+    return device if line.text.startswith((" ", "\t")) else None
+
+
+def _amd(line: Line, draft: Draft) -> None:
+    match = _GFX.search(line.text)
+    if match:
+        gfx = match["gfx"] or match["name"]
+        known = draft.best("amd.gpus") or ()
+        if all(row["gfx"] != gfx for row in known):
+            draft.see("amd.gpus", (*known, {"index": len(known), "gfx": gfx}), line, rank=5 + len(known))

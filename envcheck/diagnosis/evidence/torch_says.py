@@ -1,0 +1,108 @@
+"""What torch's warnings, errors and build description give away about the machine. The lines stay messages."""
+
+import re
+
+from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.model.versions import cuda_of_int
+
+_INCOMPATIBLE = re.compile(r"^\s*(?P<name>\S.{1,80}?) with CUDA capability sm_(?P<cc>\d{2,3}) is not compatible")
+_SUPPORTS = re.compile(r"supports CUDA capabilit(?:ies|y) (?P<list>(?:(?:sm|compute)_\d{2,3}[a-z]?[\s,]{0,2}){1,40})")
+_FOUND_GPU = re.compile(
+    r"Found GPU\s?(?P<index>\d{1,3}) (?P<name>.{1,80}?) which is of (?:cuda|compute) capability"
+    r" \(?\s?(?P<major>\d{1,2})\.\s?(?P<minor>\d)"
+)
+_FOUND_VERSION = re.compile(r"found version (?P<number>\d{4,6})\b")
+_SITE_POSIX = re.compile(r"/lib(?:64)?/python(?P<version>3\.\d{1,2})/(?:site|dist)-packages/")
+_SITE_WINDOWS = re.compile(
+    r"[\\/](?:Programs[\\/]Python[\\/])?Python(?P<major>3)(?P<minor>\d{1,2})(?:-32)?[\\/](?:Lib|site-packages)[\\/]",
+    re.IGNORECASE,
+)
+_DRIVE = re.compile(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
+_USER_SITE = re.compile(r"[\\/]AppData[\\/]Roaming[\\/]Python[\\/]|/\.local/lib/python")
+_TORCH_FILE = re.compile(r"(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
+_PYTHON_BANNER = re.compile(
+    r"^\s*Python (?P<version>3\.\d{1,2}\.\d{1,2}) (?P<rest>[|(].*)$|^\s*Python (?P<alone>3\.\d{1,2}(?:\.\d{1,2})?)\s*$"
+)
+_BUILT = (
+    (re.compile(r"^\s*-?\s*CUDA Runtime (?P<value>\d+\.\d+)"), "torch.cuda"),
+    (re.compile(r"\bCUDA_VERSION=(?P<value>\d+\.\d+)"), "torch.cuda"),
+    (re.compile(r"\bTORCH_VERSION=(?P<value>\d[\w.+]*)"), "torch.version"),
+    (re.compile(r"^\s*-?\s*HIP Runtime (?P<value>\d[\w.]*)"), "torch.hip"),
+    (re.compile(r"^\s*-?\s*CuDNN (?P<value>\d+\.\d+(?:\.\d+)?)"), "torch.cudnn"),
+    (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
+)
+_NOT_COMPILED = re.compile(r"Torch not compiled with CUDA enabled")
+_NO_MODULE = re.compile(r"No module named '?torch'?(?:\s|$|\.$|;)")
+
+
+def read(page: Page, draft: Draft) -> None:
+    """Facts inside sentences that torch (or Python) prints."""
+    for line in page.lines:
+        if len(line.text) > 6:
+            _devices(line, draft)
+            _build(line, draft)
+            _paths(line, draft)
+
+
+def _devices(line: Line, draft: Draft) -> None:
+    incompatible = _INCOMPATIBLE.match(line.text)
+    if incompatible:
+        digits = incompatible["cc"]
+        name = re.sub(r"^.*?(?:UserWarning|warnings?\.warn)\W*", "", incompatible["name"]) or incompatible["name"]
+        draft.gpu_named(name.strip(), line, compute_capability=f"{digits[:-1]}.{digits[-1]}")
+    supports = _SUPPORTS.search(line.text)
+    if supports:
+        draft.see("torch.arch_list", tuple(re.findall(r"(?:sm|compute)_\d{2,3}[a-z]?", supports["list"])), line, rank=8)
+    found = _FOUND_GPU.search(line.text)
+    if found:
+        draft.gpu(
+            int(found["index"]), line, name=found["name"], compute_capability=f"{found['major']}.{found['minor']}"
+        )
+    version = _FOUND_VERSION.search(line.text)
+    if version and int(version["number"]) >= 5000:
+        draft.see_many("nvidia.cuda_versions", cuda_of_int(int(version["number"])), line)
+
+
+def _build(line: Line, draft: Draft) -> None:
+    for pattern, fact in _BUILT:
+        match = pattern.search(line.text)
+        if match:
+            draft.see(fact, match["value"], line, rank=6)
+            if fact in ("torch.cuda", "torch.hip"):
+                draft.see("torch.cuda_known", True, line, rank=6)
+    if "arch=compute_" in line.text:
+        draft.see(
+            "torch.arch_list",
+            tuple(dict.fromkeys(re.findall(r"code=((?:sm|compute)_\d{2,3}[a-z]?)", line.text))),
+            line,
+            rank=6,
+        )
+    if _NOT_COMPILED.search(line.text):
+        draft.see("torch.cuda_known", True, line, rank=2)
+        draft.see("torch.imported", True, line, rank=2)
+        draft.see("torch.installed", True, line, rank=2)
+    if _NO_MODULE.search(line.text):
+        draft.see("torch.imported", False, line, rank=4)
+
+
+def _paths(line: Line, draft: Draft) -> None:
+    """Interpreter version, system and place of torch out of the paths in a traceback."""
+    banner = _PYTHON_BANNER.match(line.text)
+    if banner:
+        draft.see("python.version", banner["version"] or banner["alone"], line, rank=6)
+        bits = re.search(r"\b(32|64) bit \(", banner["rest"] or "")
+        draft.see("python.bits", int(bits[1]) if bits else None, line)
+        if "MSC v." in line.text:
+            draft.see("host.os", "windows", line, rank=6)
+    site = _SITE_POSIX.search(line.text)
+    if site:
+        draft.see("python.version", site["version"], line, rank=2)
+    windows = _SITE_WINDOWS.search(line.text)
+    if windows:
+        draft.see("python.version", f"3.{windows['minor']}", line, rank=2)
+    if _DRIVE.search(line.text):
+        draft.see("host.os", "windows", line, rank=2)
+    torch = _TORCH_FILE.search(line.text)
+    if torch and not torch["path"].startswith("<"):
+        draft.see("torch.file", torch["path"].replace("\\", "/") + "/torch", line, rank=2)

@@ -1,0 +1,282 @@
+"""Pasted text to facts: real forms read right, nothing invented, hostile text survived."""
+
+import json
+import re
+import string
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from envcheck.diagnosis.evidence import read
+from envcheck.diagnosis.evidence.page import command_of, decode
+from envcheck.model.facts import Facts
+
+SAMPLES = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "raw" / "evidence.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+TABLE_610 = """\
+Wed Sep 30 21:53:38 2026
++-----------------------------------------------------------------------------------------+
+| NVIDIA-SMI 610.57.04              KMD Version: 610.57.04     CUDA UMD Version: 13.3     |
++-----------------------------------------+------------------------+----------------------+
+| GPU  Name                 Persistence-M | Bus-Id          Disp.A | Volatile Uncorr. ECC |
+| Fan  Temp   Perf          Pwr:Usage/Cap |           Memory-Usage | GPU-Util  Compute M. |
+|                                         |                        |               MIG M. |
+|=========================================+========================+======================|
+|   0  NVIDIA GeForce GTX 1650        Off |   00000000:01:00.0  On |                  N/A |
+|  0%   51C    P0            N/A  /   75W |     580MiB /   4096MiB |     39%      Default |
+|                                         |                        |                  N/A |
++-----------------------------------------+------------------------+----------------------+
+| Processes:                                                                              |
+|  GPU   GI   CI              PID   Type   Process name                        GPU Memory |
+|=========================================================================================|
+|    0   N/A  N/A            2034      G   /usr/lib/xorg/Xorg                      35MiB  |
++-----------------------------------------------------------------------------------------+
+"""
+
+TABLE_MIG = """\
++-----------------------------------------------------------------------------+
+| NVIDIA-SMI 525.85.12    Driver Version: 525.85.12    CUDA Version: 12.0     |
+|-------------------------------+----------------------+----------------------+
+|   0  NVIDIA A100-SXM...  On   | 00000000:07:00.0 Off |                   On |
+| N/A   33C    P0    66W / 400W |     45MiB / 81920MiB |     N/A   E. Process |
+|                               |                      |              Enabled |
++-------------------------------+----------------------+----------------------+
+|   1  ERR!                 ERR! | 00000000:0A:00.0 ERR! |                 ERR! |
++-----------------------------------------------------------------------------+
+"""
+
+QUERY = """\
+==============NVSMI LOG==============
+
+Timestamp                                 : Tue Mar 26 11:01:10 2024
+Driver Version                            : 550.54.14
+CUDA Version                              : 12.4
+
+Attached GPUs                             : 2
+GPU 00000000:19:00.0
+    Product Name                          : NVIDIA H100 80GB HBM3
+    GPU UUID                              : GPU-11111111-2222-3333-4444-555555555555
+    MIG Mode
+        Current                           : Disabled
+        Pending                           : Disabled
+    FB Memory Usage
+        Total                             : 81559 MiB
+        Free                              : 81007 MiB
+    Compute Mode                          : Exclusive_Process
+    Fabric
+        State                             : In Progress
+        Status                            : N/A
+GPU 00000000:3B:00.0
+    Product Name                          : NVIDIA H100 80GB HBM3
+"""
+
+
+def flat(facts: Facts) -> dict[str, object]:
+    nvidia = facts.nvidia
+    tools = {tool.name: tool.version for tool in facts.tools or ()}
+    return {
+        "torch.version": facts.torch.version,
+        "torch.cuda": facts.torch.cuda,
+        "torch.cuda_available": facts.torch.cuda_available,
+        "driver": nvidia.driver_versions[0].value if nvidia.driver_versions else None,
+        "cuda_driver": nvidia.cuda_versions[0].value if nvidia.cuda_versions else None,
+        "gpus": [gpu.name for gpu in nvidia.gpus or ()],
+        "host.os_name": facts.host.os_name,
+        "python.version": facts.python.version,
+        "nvcc": tools.get("nvcc"),
+    }
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["id"])
+@pytest.mark.parametrize("dress", ["plain", "quoted", "fenced", "crlf", "indented", "coloured", "prose"])
+def test_samples_are_read_in_any_dress(sample: dict[str, object], dress: str) -> None:
+    text, truth = str(sample["text"]), dict(sample["truth"])  # type: ignore[call-overload]
+    lines = text.split("\n")
+    dressed = {
+        "plain": text,
+        "quoted": "\n".join(f"> {line}" for line in lines),
+        "fenced": f"Hi, here it is:\n```text\n{text}\n```\nThanks!",
+        "crlf": "\r\n".join(lines),
+        "indented": "\n".join(f"    {line}" for line in lines),
+        "coloured": "\n".join(f"\x1b[31m{line}\x1b[0m" for line in lines),
+        "prose": f"I have tried everything and it is still False.\n\n{text}\n\nCan anybody help? My card is new.",
+    }[dress]
+    got = flat(read(dressed))
+    assert {fact: got[fact] for fact in truth} == truth
+
+
+def test_new_table_with_kmd_and_umd_names() -> None:
+    facts = read(TABLE_610)
+    assert flat(facts)["driver"] == "610.57.04"
+    assert flat(facts)["cuda_driver"] == "13.3"
+    (gpu,) = facts.nvidia.gpus or ()
+    assert (gpu.name, gpu.memory_bytes, gpu.compute_mode) == ("NVIDIA GeForce GTX 1650", 4096 << 20, "default")
+    assert gpu.memory_free_bytes == (4096 - 580) << 20
+
+
+def test_table_with_mig_compute_mode_and_a_lost_gpu() -> None:
+    first, second = read(TABLE_MIG).nvidia.gpus or ()
+    assert (first.mig_enabled, first.compute_mode, first.name) == (True, "exclusive_process", "NVIDIA A100-SXM...")
+    assert (second.name, second.error) == (None, "UNKNOWN")
+
+
+def test_query_form() -> None:
+    facts = read(QUERY)
+    one, two = facts.nvidia.gpus or ()
+    assert one.uuid == "GPU-11111111-2222-3333-4444-555555555555"
+    assert (one.memory_bytes, one.mig_enabled, one.fabric_state) == (81559 << 20, False, "in_progress")
+    assert two.pci_address == "00000000:3b:00.0"
+    assert flat(facts)["cuda_driver"] == "12.4"
+
+
+def test_csv_form_with_units_and_missing_fields() -> None:
+    facts = read(
+        "index, name, uuid, driver_version, memory.total [MiB], compute_cap\n"
+        "0, NVIDIA GB10, GPU-5a, 580.95.05, [N/A], 12.1\n1, Tesla T4, GPU-5b, 580.95.05, 15360 MiB, 7.5\n"
+    )
+    one, two = facts.nvidia.gpus or ()
+    assert (one.compute_capability, one.memory_bytes) == ("12.1", None)
+    assert (two.name, two.memory_bytes) == ("Tesla T4", 15360 << 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (">>> torch.__version__\n'2.1.0+cpu'\n>>> torch.cuda.is_available()\nFalse", ("2.1.0+cpu", False)),
+        ('$ python -c "print(torch.__version__, torch.cuda.is_available())"\n2.3.1+cu121 True', ("2.3.1+cu121", True)),
+        ("In [3]: torch.__version__\nOut[3]: '1.13.1'\n", ("1.13.1", None)),
+        ("torch.cuda.is_available() returns False and torch.__version__ is 2.0.1", ("2.0.1", False)),
+        ("print(torch.cuda.is_available())  # False", (None, False)),
+        ("Ultralytics YOLOv8.0.20  Python-3.9.13 torch-1.13.1+cpu CPU", ("1.13.1+cpu", None)),
+        ("- PyTorch version (GPU?): 2.1.0+cu121 (True)\n", ("2.1.0+cu121", True)),
+        ("PyTorch                 1.3.1\nCUDA available          True", ("1.3.1", True)),
+        ("torch.cuda.is_available() 一直返回 False", (None, False)),
+    ],
+)  # fmt: skip
+def test_python_answers(text: str, expected: tuple[str | None, bool | None]) -> None:
+    facts = read(text)
+    assert (facts.torch.version, facts.torch.cuda_available) == expected
+
+
+def test_version_cuda_none_in_the_interpreter_means_a_cpu_build() -> None:
+    facts = read(">>> print(torch.version.cuda)\nNone\n")
+    assert (facts.torch.cuda, facts.torch.cuda_known) == (None, True)
+    assert read("nothing about it").torch.cuda_known is False
+
+
+def test_conda_listing_names_the_build() -> None:
+    cpu = read("pytorch                   2.1.0           cpu_py310h5b5a4d8_0    conda-forge\n")
+    gpu = read("pytorch   1.12.1   py3.9_cuda11.3_cudnn8.3.2_0    pytorch\npytorch-mutex  1.0  cuda  pytorch")
+    assert (cpu.torch.variant, cpu.torch.version) == ("cpu", "2.1.0")
+    assert (gpu.torch.cuda, gpu.torch.installer) == ("11.3", "conda")
+
+
+def test_sentences_are_not_rows() -> None:
+    facts = read(
+        "NumPy 2.1.2 as it may crash. To support both\nPython 3.11.0 (main, Oct 24 2022) [MSC v.1933 64 bit (AMD64)]"
+    )
+    assert not [package for package in facts.packages or () if package.name == "python"]
+    assert all(package.installer != "conda" for package in facts.packages or ())
+    assert (facts.python.version, facts.python.bits, facts.host.os) == ("3.11.0", 64, "windows")
+
+
+def test_contradictions_are_kept_with_their_lines() -> None:
+    facts = read("PyTorch version: 1.9.0+cu102\n\n[pip3] torch==1.8.0\n")
+    seen = facts.sightings["torch.version"]
+    assert [sighting.value for sighting in seen] == ["1.9.0+cu102", "1.8.0"]
+    assert [str(sighting.where).split(":")[0] for sighting in seen] == ["1", "3"]
+    assert facts.torch.version == "1.9.0+cu102"
+
+
+def test_every_fact_names_its_line() -> None:
+    facts = read("hello\nNvidia driver version: 470.182.03\nOS: Ubuntu 20.04.6 LTS (x86_64)\n")
+    assert str(facts.nvidia.driver_versions[0].where).startswith("2: Nvidia driver version")
+    assert str(facts.sightings["host.os_name"][0].where).startswith("3: OS")
+
+
+def test_credentials_of_indexes_do_not_become_settings() -> None:
+    facts = read(
+        "Looking in indexes: https://bob:hunter2@mirror.example/simple\nexport HTTPS_PROXY=http://eve:s3cret@p:8080\n"
+    )
+    kept = str(facts)
+    assert "hunter2" not in kept
+    assert "s3cret" not in kept
+
+
+def test_the_home_folder_and_the_prompt_are_not_passed_on() -> None:
+    facts = read(
+        "bob@secrethost:~$ pip install torch\nOSError: /home/bob/env/lib/python3.9/site-packages/torch/x.so: error\n"
+        'Error loading "C:\\Users\\Bob Smith\\torch\\lib\\c10.dll" or one\n'
+    )
+    kept = str(facts)
+    assert "bob" not in kept.casefold()
+    assert "secrethost" not in kept
+    assert facts.python.version == "3.9"
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("$ nvidia-smi", "nvidia-smi"),
+        ("(base) PS C:\\Users\\me> pip install torch", "pip install torch"),
+        ("user@host:~/src$ python train.py", "python train.py"),
+        ("pip install torch==2.1.0 --index-url https://x/y", "pip install torch==2.1.0 --index-url https://x/y"),
+        ("!pip install torch", "pip install torch"),
+        ("I ran pip install torch and it failed", None),
+        ("% of users see this", None),
+        (">>> import torch", None),
+    ],
+)
+def test_commands_are_told_from_prose(line: str, command: str | None) -> None:
+    if line.startswith("% of"):
+        assert command_of(line) in (None, "of users see this")  # a zsh prompt cannot be told from this
+    else:
+        assert command_of(line) == command
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings_of_windows_consoles(encoding: str) -> None:
+    text = "PyTorch version: 2.1.0\r\nOS: Microsoft Windows 10 专业版\r\n"
+    facts = read(decode(text.encode(encoding)))
+    assert facts.torch.version == "2.1.0"
+    assert facts.host.os_name == "Microsoft Windows 10 专业版"
+
+
+_PIECES = st.one_of(
+    st.sampled_from([str(sample["text"]) for sample in SAMPLES] + [TABLE_610, TABLE_MIG, QUERY]),
+    st.text(alphabet=string.printable, max_size=200),
+    st.text(max_size=60),
+    st.sampled_from(["\x1b[31m", "\u202e", "\x00" * 40, ">>> " * 50, "|" * 3000, "[" * 2000, "> " * 500, "(" * 500]),
+)
+
+
+@given(st.lists(_PIECES, max_size=6), st.integers(0, 4000), st.randoms(use_true_random=False))
+@example(["print(" * 400], 0, None)
+@example(["torch.cuda.get_device_capability()\n(8,"], 0, None)
+def test_any_mixture_is_read_without_inventing(pieces: list[str], cut: int, random: object) -> None:
+    text = "\n".join(pieces)
+    if random is not None and cut % 3 == 0:
+        lines = text.split("\n")
+        random.shuffle(lines)  # type: ignore[attr-defined]
+        text = "\n".join(lines)
+    text = text[cut % (len(text) + 1) :] if cut % 2 else text
+    facts = read(text)
+    for sighting in (*facts.nvidia.driver_versions, *facts.nvidia.library_versions):
+        assert sighting.value in text
+    for gpu in facts.nvidia.gpus or ():
+        assert (
+            gpu.name is None
+            or {"&", "/", "\\"} & set(text)
+            or gpu.name in re.sub(r"\x1b\[[0-9;]*m|[\u200b-\u202e\x00]", "", text)
+        )
+    for sightings in facts.sightings.values():
+        for sighting in sightings:
+            number = int(str(sighting.where).split(":")[0])
+            assert 1 <= number <= text.count("\n") + 1
+    for message in facts.messages:
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", message.text)
