@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from envcheck.catalogue import Catalogue
-from envcheck.model.facts import Facts, Gpu, Message, Observation, Sighting
+from envcheck.diagnosis.machine import Machine
+from envcheck.model.facts import Facts, Gpu, Observation, Sighting
 from envcheck.model.plan import Plan
 from envcheck.model.report import Fix
 
@@ -18,7 +19,13 @@ Commands = Callable[[Plan], tuple[Fix, ...]]
 """A plan to the steps that carry it out: `recommend.commandline` bound to the machine, handed in likewise."""
 
 LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
+    "nvidia_pci": ("files",),
+    "nvidia_module_loaded": ("files",),
+    "nodes": ("files",),
     "gpus": ("nvml", "smi"),
+    "kernels": ("torch",),
+    "build_cuda": ("torch", "interpreter"),
+    "build_kind": ("torch", "interpreter"),
     "driver_version": ("files", "nvml", "smi"),
     "cuda_driver_version": ("nvml", "libcuda", "smi"),
     "torch_installed": ("interpreter",),
@@ -29,12 +36,11 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
 
 
-class Case:
+class Case(Machine):
     """Facts as checks see them."""
 
     def __init__(self, facts: Facts, catalogue: Catalogue, advise: Advise, commands: Commands | None = None) -> None:
-        self.facts = facts
-        self.catalogue = catalogue
+        super().__init__(facts, catalogue)
         self._commands = commands
         self._advise = advise
 
@@ -87,14 +93,6 @@ class Case:
     def cuda_available(self) -> bool | None:
         """`torch.cuda.is_available()`."""
         return self.facts.torch.cuda_available
-
-    def said(self, signature: str) -> tuple[tuple[Message, dict[str, str]], ...]:
-        """Messages that match the catalogue's signature of that name (a cause slug), with its named groups."""
-        return self._said.get(signature, ())
-
-    @cached_property
-    def _said(self) -> dict[str, tuple[tuple[Message, dict[str, str]], ...]]:
-        return self.catalogue.recognise(self.facts.messages)
 
 
 def _first(sightings: Iterable[Sighting], order: tuple[str, ...]) -> str | None:

@@ -1,0 +1,69 @@
+"""Evidence out of facts: each finding shows the very values that it rests on."""
+
+from envcheck.diagnosis.machine import Said
+from envcheck.model.facts import ApiStatus, DeviceNode, KernelModule, Library, Message, Observation, PciDevice, Sighting
+from envcheck.model.report import Evidence
+
+_WIDTH = 240
+
+
+def fact(path: str, value: object, look: str | None = None, where: str | None = None) -> Evidence:
+    """A fact by its path."""
+    return Evidence(fact=path, value=str(value), look=look, where=where)
+
+
+def spoken(message: Message, groups: dict[str, str] | None = None) -> Evidence:
+    """The line of a message that tells: one that holds what was recognised, else one with an error, else the first."""
+    lines = [line.strip() for line in message.text.splitlines() if line.strip()] or [""]
+    wanted = [value for value in (groups or {}).values() if value.strip()]
+    telling = [line for line in lines if any(value in line for value in wanted)]
+    errors = [line for line in lines if "rror" in line]
+    line = (telling or errors[-1:] or lines)[0]
+    path = message.where if message.where and message.where.startswith(("torch.", "nvidia.")) else "messages"
+    return Evidence(fact=path, value=line[:_WIDTH], look=message.look, where=message.where)
+
+
+def heard(said: Said, limit: int = 2) -> tuple[Evidence, ...]:
+    """The first few messages that were recognised."""
+    return tuple(spoken(message, groups) for message, groups in said[:limit])
+
+
+def sightings(path: str, seen: tuple[Sighting, ...]) -> tuple[Evidence, ...]:
+    """One value as each look saw it."""
+    return tuple(fact(path, one.value, one.look, one.where) for one in seen)
+
+
+def pci(device: PciDevice) -> Evidence:
+    """A card on the bus and the kernel driver bound to it."""
+    value = f"{device.address} [{device.vendor}:{device.device}] driver={device.driver or '-'}"
+    return fact("pci", value, "files")
+
+
+def module(found: KernelModule) -> Evidence:
+    """A kernel module's state."""
+    words = [found.name, "loaded" if found.loaded else "not loaded", found.version, found.flavour]
+    return fact("nvidia.modules", " ".join(word for word in words if word), found.look)
+
+
+def node(found: DeviceNode) -> Evidence:
+    """A node below /dev and what opening it said."""
+    words = [found.path, found.error, found.mode, found.group]
+    return fact("nvidia.nodes", " ".join(word for word in words if word), "files")
+
+
+def library(found: Library) -> Evidence:
+    """What the loader did with a library."""
+    words = [found.name, found.path, found.version, found.error]
+    return fact("nvidia.libraries", " ".join(word for word in words if word), found.look)
+
+
+def status(found: ApiStatus) -> Evidence:
+    """A driver call that did not succeed."""
+    words = [found.call, str(found.code), found.name, found.text]
+    return fact("nvidia.statuses", " ".join(word for word in words if word)[:_WIDTH], found.look)
+
+
+def look(found: Observation) -> Evidence:
+    """How a look ended."""
+    words = [found.state, found.stage, found.signal, None if found.ms is None else f"{found.ms:.0f} ms", found.detail]
+    return fact(f"observations.{found.look}", " ".join(word for word in words if word)[:_WIDTH], found.look)

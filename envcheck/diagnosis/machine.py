@@ -1,0 +1,263 @@
+"""Questions about the machine that more than one check asks: what was said, which GPUs, which build of torch.
+
+Every answer is None when the facts do not say; pasted text lists only what somebody pasted, so there an absence
+is unknown as well.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from envcheck.catalogue import Catalogue
+from envcheck.model.facts import ApiStatus, DeviceNode, Facts, KernelModule, Library, Message, PciDevice
+from envcheck.model.plan import Build
+
+BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
+Said = tuple[tuple[Message, dict[str, str]], ...]
+
+NVIDIA, AMD, INTEL = "10de", "1002", "8086"
+_LOOKS_WITH_WORDS = ("nvml", "libcuda", "smi", "torch")
+
+
+class Card(NamedTuple):
+    """A GPU that torch's kernels would run on: where it stands in the facts, and what is known of it."""
+
+    fact: str
+    number: int
+    name: str
+    capability: str | None
+    gfx: str | None = None
+    kernel_ok: bool | None = None
+
+
+class Machine:
+    """Facts and catalogue, and what follows from both."""
+
+    def __init__(self, facts: Facts, catalogue: Catalogue) -> None:
+        self.facts = facts
+        self.catalogue = catalogue
+
+    # --- what was said ---------------------------------------------------------------------------------------------
+
+    def said(self, signature: str) -> Said:
+        """Messages that match the catalogue's signature of that name (a cause slug), with its named groups."""
+        return self._said.get(signature, ())
+
+    @cached_property
+    def _said(self) -> dict[str, Said]:
+        return self.catalogue.recognise(self.heard)
+
+    @cached_property
+    def heard(self) -> tuple[Message, ...]:
+        """All that programs said: the messages, and the words that facts keep beside them."""
+        known = {message.text for message in self.facts.messages}
+        extra = (message for message in self._overheard() if message.text not in known)
+        return self.facts.messages + tuple(extra)
+
+    def _overheard(self) -> Iterator[Message]:
+        torch = self.facts.torch
+        words = [("torch.error_text", torch.error_text), ("torch.available_error", torch.available_error)]
+        words += [(f"torch.devices[{one.index}].kernel_error", one.kernel_error) for one in torch.devices or ()]
+        for where, text in words:
+            if text:
+                yield Message(kind="error", text=text, look=torch.look, where=where)
+        for library in self.facts.nvidia.libraries:
+            if library.error:
+                text = f"{library.path or library.name}: {library.error}"
+                yield Message(kind="error", text=text, look=library.look, where="nvidia.libraries")
+        for seen in self.facts.observations:
+            if seen.detail and seen.look in _LOOKS_WITH_WORDS:
+                yield Message(kind="error", text=seen.detail, look=seen.look, where=f"observations.{seen.look}")
+
+    # --- the system ------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def pasted(self) -> bool:
+        """Whether the facts come from text that somebody pasted, which shows only a part."""
+        return self.facts.source == "text"
+
+    @cached_property
+    def in_container(self) -> bool | None:
+        """Whether this is the inside of a container."""
+        kind = self.facts.host.container
+        return None if kind is None else kind != "none"
+
+    @cached_property
+    def driver_os(self) -> str | None:
+        """The system whose driver is in force: WSL uses the Windows driver."""
+        return "windows" if self.facts.host.wsl else self.facts.host.os
+
+    def variable(self, name: str) -> str | None:
+        """An environment variable's value; None when it is unset or was not looked at, `""` when it is empty."""
+        return next((one.value for one in self.facts.variables or () if one.name == name), None)
+
+    # --- cards on the bus ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def nvidia_pci(self) -> tuple[PciDevice, ...] | None:
+        """NVIDIA display and 3D controllers on the PCI bus."""
+        return self._controllers(NVIDIA)
+
+    @cached_property
+    def amd_pci(self) -> tuple[PciDevice, ...] | None:
+        """AMD display and 3D controllers on the PCI bus."""
+        return self._controllers(AMD)
+
+    @cached_property
+    def intel_pci(self) -> tuple[PciDevice, ...] | None:
+        """Intel display and 3D controllers on the PCI bus."""
+        return self._controllers(INTEL)
+
+    def _controllers(self, vendor: str) -> tuple[PciDevice, ...] | None:
+        if self.facts.pci is None:
+            return None
+        found = tuple(one for one in self.facts.pci if one.vendor == vendor and one.pci_class.startswith("03"))
+        return None if not found and self.pasted else found
+
+    @cached_property
+    def has_nvidia(self) -> bool | None:
+        """Whether an NVIDIA GPU is there; WSL and many virtual machines show no PCI bus, so absence is rarely sure."""
+        if self.facts.nvidia.gpus or self.nvidia_pci or self.facts.host.jetson:
+            return True
+        if any(one.kind == "cuda" for one in self.facts.torch.devices or ()):
+            return True
+        if self.facts.host.os == "macos" and self.facts.host.machine == "arm64":
+            return False
+        surely_looked = self.nvidia_pci == () and not self.facts.host.wsl
+        return False if surely_looked else None
+
+    # --- the NVIDIA stack ------------------------------------------------------------------------------------------
+
+    def module(self, name: str) -> KernelModule | None:
+        """What is known of a kernel module."""
+        return next((one for one in self.facts.nvidia.modules or () if one.name == name), None)
+
+    @cached_property
+    def nvidia_module_loaded(self) -> bool | None:
+        """Whether the kernel module `nvidia` is loaded."""
+        found = self.module("nvidia")
+        if found is not None:
+            return found.loaded
+        return None if self.facts.nvidia.modules is None or self.pasted else False
+
+    @cached_property
+    def nodes(self) -> tuple[DeviceNode, ...] | None:
+        """The nodes below /dev that belong to NVIDIA."""
+        return self.facts.nvidia.nodes
+
+    def libraries(self, stem: str) -> tuple[Library, ...]:
+        """What the loader did with the library of that stem (`libcuda`, `libnvidia-ml`; Windows' names count)."""
+        names = {"libcuda": ("libcuda", "nvcuda"), "libnvidia-ml": ("libnvidia-ml", "nvml")}[stem]
+        return tuple(one for one in self.facts.nvidia.libraries if one.name.startswith(names))
+
+    def has_library(self, stem: str) -> bool | None:
+        """Whether that library could be opened."""
+        found = self.libraries(stem)
+        return any(one.path and not one.error for one in found) if found else None
+
+    def nvml_status(self, *codes: int) -> ApiStatus | None:
+        """The first NVML call that returned one of `codes`."""
+        return self._status("nvml", codes)
+
+    def cuda_status(self, *codes: int) -> ApiStatus | None:
+        """The first CUDA call that returned one of `codes`."""
+        return self._status("cuda", codes)
+
+    def _status(self, api: str, codes: tuple[int, ...]) -> ApiStatus | None:
+        return next((one for one in self.facts.nvidia.statuses if one.api == api and one.code in codes), None)
+
+    @cached_property
+    def driver_traces(self) -> bool:
+        """Whether anything of NVIDIA's driver is on this system, working or not."""
+        nvidia = self.facts.nvidia
+        found = (self.nvidia_module_loaded, nvidia.driver_versions, nvidia.smi_path, nvidia.packages)
+        return any(found) or bool(self.has_library("libcuda") or self.has_library("libnvidia-ml"))
+
+    # --- torch's build ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def build_kind(self) -> BuildKind | None:
+        """What torch was built for."""
+        torch = self.facts.torch
+        variant = torch.variant or ""
+        if torch.cuda or variant.startswith("cu"):
+            return "cuda"
+        if torch.hip or variant.startswith("rocm"):
+            return "rocm"
+        if torch.xpu or variant == "xpu":
+            return "xpu"
+        if variant == "mps" or (torch.cuda_known and self.facts.host.os == "macos"):
+            return "mps"
+        return "cpu" if variant == "cpu" or torch.cuda_known else None
+
+    @cached_property
+    def build_cuda(self) -> str | None:
+        """The CUDA version that torch was built with, `12.6`."""
+        torch = self.facts.torch
+        if torch.cuda:
+            return torch.cuda
+        digits = (torch.variant or "").removeprefix("cu")
+        return f"{digits[:-1]}.{digits[-1]}" if digits.isdigit() and (torch.variant or "") != digits else None
+
+    @cached_property
+    def wants_nvidia(self) -> bool | None:
+        """Whether somebody means to compute on an NVIDIA GPU here: a CUDA build, or a driver that was installed."""
+        if self.build_kind == "cuda" or self.driver_traces:
+            return True
+        return None if self.build_kind is None else False
+
+    @cached_property
+    def builds_here(self) -> tuple[Build, ...]:
+        """Official wheels for this system and machine, as far as both are known."""
+        host = self.facts.host
+        return tuple(
+            one
+            for one in self.catalogue.builds()
+            if one.channel == "wheel" and host.os in (None, one.os) and host.machine in (None, one.machine)
+        )
+
+    @cached_property
+    def kernels(self) -> tuple[str, ...] | None:
+        """What torch holds kernels for: its own list, else the catalogue's for that release and variant."""
+        torch = self.facts.torch
+        if torch.arch_list:
+            return torch.arch_list
+        rows = [one.capabilities for one in self._builds_like_this() if one.capabilities]
+        return tuple(dict.fromkeys(kernel for row in rows for kernel in row)) or None
+
+    def _builds_like_this(self) -> Iterator[Build]:
+        version = self.facts.torch.version
+        if version is None or self.build_kind not in ("cuda", "rocm"):
+            return
+        base, _, local = version.partition("+")
+        variant = self.facts.torch.variant or local or None
+        cuda = ".".join(self.build_cuda.split(".")[:2]) if self.build_cuda else None
+        for one in self.builds_here:
+            if one.torch == base and one.variant != "cpu" and (variant == one.variant or (cuda and cuda == one.cuda)):
+                yield one
+
+    @cached_property
+    def cards(self) -> tuple[Card, ...]:
+        """The GPUs that torch would compute on: as torch sees them, else as the driver lists them."""
+        seen = [one for one in self.facts.torch.devices or () if one.kind in ("cuda", "rocm")]
+        if seen:
+            return tuple(
+                Card(
+                    f"torch.devices[{one.index}]",
+                    one.index,
+                    one.name or f"GPU {one.index}",
+                    one.compute_capability or (self.catalogue.capability_of(one.name) if one.name else None),
+                    one.gfx,
+                    one.kernel_ok,
+                )
+                for one in seen
+            )
+        return tuple(
+            Card(
+                f"nvidia.gpus[{one.index}]",
+                one.index,
+                one.name or f"GPU {one.index}",
+                one.compute_capability or (self.catalogue.capability_of(one.name) if one.name else None),
+            )
+            for one in self.facts.nvidia.gpus or ()
+        )
