@@ -358,6 +358,9 @@ class Proxy(Value, frozen=True, kw_only=True):
     """The scheme that it serves: `http`, `https`, `all`."""
     url: str
     origin: str
+    """A variable, a file with its line, `Windows settings` or `macOS settings`."""
+    tool: str | None = None
+    """The tool whose own setting it is (`pip`, `uv`, `conda`); None: everybody's."""
     answers: bool | None = None
     """Whether a TCP connection to it was accepted (loopback proxies only, unless asked)."""
     socks_supported: bool | None = None
@@ -374,6 +377,10 @@ class Route(Value, frozen=True, kw_only=True):
     why: str | None = None
     address: str | None = None
     """What the name resolves to, when that was asked."""
+    error: str | None = None
+    """How a first request failed, when one was made: `PROXY`, `TLS`, `REFUSED`, `TIMEOUT`, `DNS`, `HTTP 407`, ..."""
+    asked: bool = False
+    """Whether a request was made at all (only before a download, never by `doctor`)."""
 
 
 class Message(Value, frozen=True, kw_only=True):
