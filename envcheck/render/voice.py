@@ -1,5 +1,7 @@
 """A language to speak: texts translated, their values cleaned."""
 
+from collections.abc import Callable, Mapping
+
 from envcheck.locale import translations
 from envcheck.model.text import Text
 from envcheck.render.clean import clean
@@ -13,13 +15,21 @@ class Voice:
         self._translate = translations(language).gettext
 
     def __call__(self, text: Text) -> str:
-        """The sentence, with every value cleaned; a field without a value stays as it is written."""
-        values = _Fields({name: clean(value) for name, value in text.values.items()})
-        return self._translate(text.msgid).format_map(values)
+        """The sentence with its values; a field without a value stays as it is written."""
+        return self.fill(self.translate(text.msgid), text.values)
 
     def translate(self, message: str) -> str:
         """A bare message, such as a paragraph of a check's page; it has no fields."""
         return self._translate(message) if message else ""
+
+    def fill(self, sentence: str, values: Mapping[str, str]) -> str:
+        """`sentence` with every value cleaned and put in its field; faces with markup of their own escape it too."""
+        return fill(sentence, values, clean)
+
+
+def fill(sentence: str, values: Mapping[str, str], guard: Callable[[str], str]) -> str:
+    """`sentence` with the guarded values in its fields."""
+    return sentence.format_map(_Fields({name: guard(value) for name, value in values.items()}))
 
 
 class _Fields(dict[str, str]):

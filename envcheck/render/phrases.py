@@ -1,0 +1,32 @@
+"""Small phrases that every face writes alike: evidence, commands, how the interpreter was chosen."""
+
+from envcheck.model.report import CheckResult, Evidence, Fix
+from envcheck.model.shell import join
+from envcheck.model.text import Text, say
+from envcheck.render.clean import clean, clean_lines
+
+
+def evidence_line(evidence: Evidence) -> str:
+    """`torch.variant = cpu (torch/version.py)`; the look stands in where no place is known."""
+    where = evidence.where or evidence.look
+    return clean(f"{evidence.fact} = {evidence.value}") + (f" ({clean(where)})" if where else "")
+
+
+def command_lines(fix: Fix) -> list[str]:
+    """The lines to paste; none when the step has no command."""
+    return clean_lines(fix.shell or (join(fix.argv) if fix.argv else ""))
+
+
+def chosen_by(how: str | None) -> str:
+    """The option or variable that chose the interpreter, as it is written on a command line."""
+    if how is None:
+        return "?"
+    return f"${how}" if how in ("VIRTUAL_ENV", "CONDA_PREFIX", "PATH") else how
+
+
+def status_of(result: CheckResult) -> Text:
+    """How a check ended."""
+    return _STATUSES[result.status]
+
+
+_STATUSES = {"pass": say("passed"), "fail": say("failed"), "skipped": say("skipped"), "unknown": say("unknown")}

@@ -1,0 +1,61 @@
+"""The conclusion in words: what the verdict is, what can train, what to do next. Shared by the faces."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from envcheck.model.report import SEVERITIES, Finding, Fix, Report
+from envcheck.model.text import Text, say
+
+
+def headline(report: Report) -> Text:
+    """The verdict in one sentence."""
+    primary = report.primary_finding
+    if report.verdict == "problem" and primary is not None:
+        return (
+            say("Problem: {code}. The commands above mend it.", code=primary.code)
+            if has_commands(primary.fixes)
+            else say("Problem: {code}.", code=primary.code)
+        )
+    if report.verdict == "problem":
+        return say("Problem.")
+    if report.verdict == "unknown":
+        return say("Undecided: a look that was needed gave no answer.")
+    return say("Nothing is wrong.") if primary is None else say("Nothing keeps PyTorch from working.")
+
+
+def trains_on(report: Report) -> Text:
+    """What this environment was seen to train on."""
+    if report.can_train:
+        return say("This environment can train on: {devices}.", devices=", ".join(report.can_train))
+    if report.verdict == "problem":
+        return say("This environment cannot train as it is.")
+    return say("Training was not tried.")
+
+
+def tally(report: Report) -> Text:
+    """How many findings of each kind."""
+    count = Counter("symptom" if one.caused_by else one.severity for one in report.findings)
+    return say(
+        "errors: {errors}, warnings: {warnings}, symptoms of them: {symptoms}, hints: {hints}",
+        errors=count["error"],
+        warnings=count["warning"],
+        symptoms=count["symptom"],
+        hints=count["info"],
+    )
+
+
+def symptoms(report: Report, cause: Finding) -> list[Finding]:
+    """The findings that `cause` explains."""
+    return [one for one in report.findings if one.caused_by == cause.code]
+
+
+def others(report: Report) -> list[Finding]:
+    """Findings that stand beside the primary one: neither it nor explained by it or another; worst first."""
+    primary = report.primary_finding
+    beside = [one for one in report.findings if one is not primary and one.caused_by is None]
+    return sorted(beside, key=lambda one: SEVERITIES.index(one.severity))
+
+
+def has_commands(fixes: Iterable[Fix]) -> bool:
+    """Whether there is anything to paste."""
+    return any(fix.shell or fix.argv for fix in fixes)
