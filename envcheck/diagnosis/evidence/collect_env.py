@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 from envcheck.diagnosis.evidence.draft import Draft
@@ -168,7 +169,7 @@ def _driver(entry: Entry) -> None:
 
 def _gpus(entry: Entry) -> None:
     """`GPU models and configuration:`, the names on this line or one a line below."""
-    below = entry.page.lines[entry.line.number : entry.line.number + 64]
+    below = islice(entry.page.after(entry.line), 64)
     rows = [(entry.line, entry.value), *((line, line.text) for line in below)]
     for row, text in rows:
         match = _GPU.match(text)

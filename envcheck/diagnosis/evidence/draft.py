@@ -23,6 +23,8 @@ from envcheck.model.facts import (
 
 LOOK = "text"
 MAX_MESSAGES = 400
+MAX_SEEN = 64
+MAX_GPUS = 64
 MAX_BLOCK_LINES = 40
 _TELLING = re.compile(
     r"error|warn|fail|except|cannot|could ?n.t|not |no |undefined|traceback|cuda|xid|nvrm|hip|illegal|sig[a-z]{3,4}\b"
@@ -56,8 +58,9 @@ class Draft:
 
     def see(self, path: str, value: object, line: Line, rank: int = 5) -> None:
         """`value` was read for the fact at `path`; of several, the higher `rank`, then the earlier, is in force."""
-        if value is not None and value != "":
-            self._seen.setdefault(path, []).append(_Seen(rank, value, line))
+        seen = self._seen.setdefault(path, []) if value is not None and value != "" else None
+        if seen is not None and len(seen) < MAX_SEEN:
+            seen.append(_Seen(rank, value, line))
 
     def see_many(self, path: str, value: str, line: Line) -> None:
         """`value` was read for a fact that keeps every sighting (driver and CUDA versions)."""
@@ -70,6 +73,8 @@ class Draft:
 
     def gpu(self, index: int, line: Line, **values: object) -> None:
         """Something about the GPU at `index`; earlier words stand."""
+        if index not in self.gpus and len(self.gpus) >= MAX_GPUS:
+            return
         row = self.gpus.setdefault(index, {"index": index, "look": LOOK})
         for key, value in values.items():
             if value is not None and key not in row:

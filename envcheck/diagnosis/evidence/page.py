@@ -28,6 +28,8 @@ _USERINFO = re.compile(r"(?<=://)[^/@\s\"'<>]{1,300}@")
 _TOKEN = re.compile(r"(?<=/t/)[\w-]{6,120}(?=/)")
 _HOME = re.compile(r"(?:/home/|/Users/)[^/\s\"'<>:]{1,64}(?=/)|[A-Za-z]:\\Users\\[^/\\\n\"'<>:]{1,64}(?=\\)")
 MAX_LINE = 4096
+HEAD, TAIL = 512 << 10, 256 << 10
+"""Characters that are read of a long text: reports stand at its head, the last words at its tail."""
 
 
 class Line(NamedTuple):
@@ -48,6 +50,7 @@ class Page:
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
         self._taken: set[int] = set()
+        self._position = {line.number: position for position, line in enumerate(lines)}
 
     def take(self, line: Line) -> None:
         """This line's content has become facts and need not be searched as prose."""
@@ -58,14 +61,19 @@ class Page:
         return line.number in self._taken
 
     def after(self, line: Line) -> Iterator[Line]:
-        """The lines below `line`, in order."""
-        return iter(self.lines[line.number :])
+        """The next (at most 200) lines below `line`, in order."""
+        position = self._position[line.number] + 1
+        return iter(self.lines[position : position + 200])
 
 
 def page_of(text: str) -> Page:
     """Split and clean, credentials and home folders taken out. Line numbers are those of the text as pasted."""
-    lines = [Line(number, _plain(raw)) for number, raw in enumerate(text.split("\n"), start=1)]
-    return Page(lines)
+    if len(text) <= HEAD + TAIL:
+        return Page([Line(number, _plain(raw)) for number, raw in enumerate(text.split("\n"), start=1)])
+    head, tail = text[:HEAD].split("\n"), text[-TAIL:].split("\n")[1:]
+    first = text.count("\n") + 2 - len(tail)
+    lines = [Line(number, _plain(raw)) for number, raw in enumerate(head, start=1)]
+    return Page(lines + [Line(number, _plain(raw)) for number, raw in enumerate(tail, start=first)])
 
 
 def decode(data: bytes) -> str:

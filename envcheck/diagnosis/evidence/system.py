@@ -33,6 +33,7 @@ _DPKG = re.compile(
     r"^(?P<state>ii|rc|iU|iF)\s+(?P<name>(?:nvidia-|libnvidia-|linux-modules-nvidia-|cuda-drivers)[\w.:+-]*)\s+(?P<version>\S+)"
 )
 _GFX = re.compile(r"\bamdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,4})|^\s*Name:\s+(?P<name>gfx[0-9a-f]{3,4})\b")
+MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
 
 
@@ -49,9 +50,8 @@ def read(page: Page, draft: Draft) -> None:
         _modules(line, draft)
         _amd(line, draft)
         package = _DPKG.match(line.text)
-        if package and package["state"] == "ii":
+        if package and package["state"] == "ii" and len(packages) < MAX_PACKAGES:
             packages.append(f"{package['name']} {package['version']}")
-            draft.see("nvidia.packages", tuple(packages), line, rank=len(packages))
     if packages:
         draft.see("nvidia.packages", tuple(packages), page.lines[0], rank=99)
 

@@ -20,7 +20,7 @@ _SITE_WINDOWS = re.compile(
 )
 _DRIVE = re.compile(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
 _USER_SITE = re.compile(r"[\\/]AppData[\\/]Roaming[\\/]Python[\\/]|/\.local/lib/python")
-_TORCH_FILE = re.compile(r"(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
+_TORCH_FILE = re.compile(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
 _PYTHON_BANNER = re.compile(
     r"^\s*Python (?P<version>3\.\d{1,2}\.\d{1,2}) (?P<rest>[|(].*)$|^\s*Python (?P<alone>3\.\d{1,2}(?:\.\d{1,2})?)\s*$"
 )
@@ -103,6 +103,6 @@ def _paths(line: Line, draft: Draft) -> None:
         draft.see("python.version", f"3.{windows['minor']}", line, rank=2)
     if _DRIVE.search(line.text):
         draft.see("host.os", "windows", line, rank=2)
-    torch = _TORCH_FILE.search(line.text)
+    torch = _TORCH_FILE.search(line.text) if "site-packages" in line.text else None
     if torch and not torch["path"].startswith("<"):
         draft.see("torch.file", torch["path"].replace("\\", "/") + "/torch", line, rank=2)
