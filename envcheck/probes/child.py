@@ -75,7 +75,8 @@ class Worker:
     """A script at work in another interpreter. Several run side by side; `finish` or `close` ends each.
 
     `argv_prefix` is the interpreter and its options, `script` the text of the program, `ask` what it finds in
-    ask.json, `env` and `cwd` as for a process. Starting never raises: `finish` tells what went wrong.
+    ask.json, `env` and `cwd` as for a process, `beside` further files of the directory by name (modules that the
+    script imports). Starting never raises: `finish` tells what went wrong.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Worker:
         ask: Mapping[str, Any],
         env: Mapping[str, str],
         cwd: str | None = None,
+        beside: Mapping[str, str] | None = None,
     ) -> None:
         self.begun = time.monotonic()
         self._process: Process | None = None
@@ -95,7 +97,8 @@ class Worker:
         self._lock = threading.Lock()
         try:
             self._folder = folder = _private_folder(env)
-            (folder / "script.py").write_text(script, encoding="utf-8")
+            for name, text in {"script.py": script, **(beside or {})}.items():
+                (folder / name).write_text(text, encoding="utf-8")
             (folder / "ask.json").write_bytes(msgspec.json.encode(ask))
             (folder / "events.jsonl").touch()
             with (folder / "output.txt").open("ab") as output:

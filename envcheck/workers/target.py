@@ -1,0 +1,114 @@
+"""Asked of the examined interpreter: what it is, what is installed, and how far torch gets.
+
+One process, three parts, cheapest first: interpreter, packages, torch. Every step is an event in events.jsonl, so
+that a crash or a hang names its step and leaves the answers before it. These files compile under Python 2.7 and
+3.6 too: an interpreter that is too old for torch is described, not stumbled over.
+"""
+
+import os
+import sys
+
+LOADED_AT_START = frozenset(sys.modules)
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+USER_PATH = [entry for entry in sys.path if os.path.abspath(entry or ".") != FOLDER]
+PYTHON_PATH = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+
+# Our own imports must not pick up a stray json.py of the user's.
+sys.path[:] = [FOLDER] + [entry for entry in USER_PATH if entry not in PYTHON_PATH]
+import gc  # noqa: E402
+import json  # noqa: E402
+import traceback  # noqa: E402
+import warnings  # noqa: E402
+
+import target_files  # noqa: E402
+import target_torch  # noqa: E402
+
+sys.path[:] = USER_PATH
+
+SAID_CAP = 50
+TEXT_CAP = 8192
+
+stage = [""]
+said = [0]
+events = os.open(os.path.join(FOLDER, "events.jsonl"), os.O_WRONLY | os.O_APPEND)
+
+
+def emit(event, step="", **more):
+    """Write one event, in one write."""
+    os.write(events, (json.dumps(dict(more, event=event, step=step)) + "\n").encode("ascii"))
+
+
+def attempt(step, work, *arguments):
+    """Run one step; its value, or None when it raised (whatever it raised)."""
+    stage[0] = step
+    emit("begin", step)
+    try:
+        value = work(*arguments)
+    except BaseException as error:
+        emit("end", step, error=described(error))
+        return None
+    emit("end", step, value=value)
+    return value
+
+
+def described(error):
+    """An exception as data; frames of these scripts are left out."""
+    kind = type(error)
+    standard = kind.__module__ in ("builtins", "exceptions", "__main__")
+    try:
+        text = str(error)
+    except BaseException:
+        text = "(its text cannot be shown)"
+    lines = traceback.format_exception(kind, error, getattr(error, "__traceback__", None))
+    kept = "".join(line for line in lines if FOLDER not in line.split("\n")[0])
+    name = kind.__name__ if standard else kind.__module__ + "." + kind.__name__
+    return {"type": name, "text": text[:TEXT_CAP], "traceback": kept[-TEXT_CAP:]}
+
+
+def on_warning(message, category, *_unused, **_also):
+    """Stands in for `warnings.showwarning`."""
+    said[0] += 1
+    if said[0] <= SAID_CAP:
+        text = "%s: %s" % (getattr(category, "__name__", "Warning"), message)
+        emit("end", "said %d" % said[0], value={"text": text[:TEXT_CAP], "stage": stage[0]})
+
+
+def listen():
+    """Every warning that a person would see becomes an event, whatever PYTHONWARNINGS says."""
+    warnings.showwarning = on_warning
+    for category in (UserWarning, RuntimeWarning, FutureWarning):
+        warnings.filterwarnings("always", category=category)
+
+
+def leave_a_trace(limit):
+    """Python's stack in trace.txt when the process crashes, and shortly before it is killed."""
+    try:
+        import faulthandler
+    except ImportError:
+        return
+    trace = os.open(os.path.join(FOLDER, "trace.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    faulthandler.enable(trace)
+    if limit > 0.3:
+        faulthandler.dump_traceback_later(limit - 0.2, file=trace)
+
+
+def main():
+    """All steps, in order."""
+    gc.disable()  # a short life needs no cycle collection, and the import is a quarter faster without
+    with open(os.path.join(FOLDER, "ask.json")) as file:
+        ask = json.load(file)
+    leave_a_trace(ask.get("limit", 0))
+    emit("hello")
+    paths = target_files.Paths(USER_PATH)
+    attempt("interpreter", target_files.interpreter, paths)
+    dists = attempt("packages", target_files.packages, paths)
+    files = attempt("torch files", target_files.torch_files, paths, dists, LOADED_AT_START)
+    if ask.get("torch") and files and files["installed"] and sys.version_info >= (3, 7):
+        listen()
+        sys.path[:] = paths.for_import()
+        target_torch.look(attempt, [name for name, _ in files["strays"]])
+    emit("bye")
+
+
+main()
+os._exit(0)

@@ -1,0 +1,320 @@
+"""What the examined interpreter is and what is installed in it, from files; no package is imported."""
+
+import ast
+import io
+import os
+import re
+import struct
+import sys
+import sysconfig
+
+FAMILY = ("torch", "torchvision", "torchaudio", "numpy", "triton")
+RELATED = re.compile(
+    r"torch(?!-envcheck$)|pytorch|functorch|libtorch|triton|nvidia-|cuda|cudnn|nccl|cupy|numpy$|xformers|flash-attn|bitsandbytes"
+    r"|vllm|intel-|dpcpp|mkl|tbb|onemkl|libgomp|llvm-openmp|openmp|libstdcxx|libgcc|-?openmp-mutex|tensorflow|jax"
+    r"|accelerate|transformers|deepspeed|onnxruntime|rocm|hip|pynvml$|pip$|setuptools$|uv$|conda$|mamba$|python$"
+    r"|typing-extensions$|sympy$|mpmath$|filelock$|networkx$|jinja2$|fsspec$|protobuf$"
+)
+PINS = re.compile(r"torch|nvidia-|cuda|triton|pytorch|numpy|intel-|rocm", re.IGNORECASE)
+
+
+class Paths:
+    """Where this interpreter imports from: `here`, the user's folder, None when it is not asked; then `entries`."""
+
+    def __init__(self, entries):
+        try:
+            folder = os.getcwd()
+        except OSError:
+            folder = None
+        safe = getattr(sys.flags, "safe_path", False) or getattr(sys.flags, "isolated", False)
+        asked = folder is not None and any(
+            os.path.realpath(entry or ".") == os.path.realpath(folder) for entry in entries
+        )
+        self.here = folder if folder and (asked or not safe) else None
+        self.entries = [os.path.abspath(entry or ".") for entry in entries]
+        self.elsewhere = [
+            entry for entry in self.entries if not folder or os.path.realpath(entry) != os.path.realpath(folder)
+        ]
+        self.python_path = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+
+    def for_import(self):
+        """The user's folder is left out: a stray file in it must not run. Unless torch really lives there."""
+        path = provides(self.here, "torch") if self.here else None
+        return ([self.here] if path and genuine(path) else []) + self.elsewhere
+
+
+def read(path, cap=1 << 16):
+    """Up to `cap` bytes of a file as text, or None."""
+    try:
+        with io.open(path, "rb") as file:
+            return file.read(cap).decode("utf-8", "replace")
+    except (OSError, IOError):
+        return None
+
+
+def names_in(folder):
+    """Sorted names in a folder; empty when it cannot be listed."""
+    try:
+        return sorted(os.listdir(folder or "."))
+    except OSError:
+        return []
+
+
+def normalised(name):
+    """A distribution's name as PyPI compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+# The interpreter ------------------------------------------------------------------------------------------------
+
+
+def interpreter(paths):
+    """Everything about the interpreter that decides which wheels it takes and where they go."""
+    import site
+
+    library, version = libc()
+    base = getattr(sys, "base_prefix", getattr(sys, "real_prefix", sys.prefix))
+    marker = os.path.join(sysconfig.get_path("stdlib") or "", "EXTERNALLY-MANAGED")
+    return {
+        "path": sys.executable,
+        "version": ".".join(str(part) for part in sys.version_info[:3]) + release_suffix(),
+        "implementation": {"cpython": "CPython", "pypy": "PyPy"}.get(implementation(), implementation()),
+        "bits": struct.calcsize("P") * 8,
+        "free_threaded": free_threaded(),
+        "platform": sysconfig.get_platform(),
+        "libc": library,
+        "libc_version": version,
+        "tags": tags(library, version),
+        "prefix": sys.prefix,
+        "base_prefix": base,
+        "kind": kind(base),
+        "externally_managed": sys.prefix == base and os.path.exists(marker),
+        "has_pip": any(os.path.isfile(os.path.join(entry, "pip", "__init__.py")) for entry in paths.entries),
+        "has_ssl": has_ssl(),
+        "user_site": getattr(site, "USER_SITE", None),
+        "user_site_enabled": bool(getattr(site, "ENABLE_USER_SITE", None)),
+        "sys_path": ([paths.here] if paths.here else []) + paths.entries,
+    }
+
+
+def implementation():
+    """The implementation's name, lower case."""
+    return getattr(getattr(sys, "implementation", None), "name", "cpython")
+
+
+def free_threaded():
+    """Whether this build runs without the GIL."""
+    return "t" in getattr(sys, "abiflags", "") or "free-threading" in sys.version
+
+
+def release_suffix():
+    """`rc1`, `b2`, ..., or empty."""
+    level = sys.version_info[3]
+    return "" if level == "final" else {"alpha": "a", "beta": "b", "candidate": "rc"}[level] + str(sys.version_info[4])
+
+
+def libc():
+    """The C library and its version."""
+    if not sys.platform.startswith("linux"):
+        return "none", None
+    try:
+        name, _, version = os.confstr("CS_GNU_LIBC_VERSION").partition(" ")
+        return name, version
+    except (AttributeError, OSError, ValueError):
+        pass
+    with io.open(os.path.realpath(sys.executable), "rb") as file:
+        return ("musl" if b"ld-musl" in file.read(1 << 16) else None), None
+
+
+def tags(library, version):
+    """The best tags for wheels with compiled code, best first."""
+    short = "%d%d" % sys.version_info[:2]
+    python = {"cpython": "cp", "pypy": "pp"}.get(implementation(), implementation()) + short
+    place = re.sub(r"[-.]", "_", sysconfig.get_platform())
+    if struct.calcsize("P") == 4:
+        place = place.replace("x86_64", "i686").replace("aarch64", "armv7l")
+    if place.startswith("linux_") and library == "glibc" and version:
+        place = place.replace("linux_", "manylinux_%s_" % "_".join(version.split(".")[:2]))
+    abi = python + ("t" if free_threaded() else "")
+    return ["-".join((python, abi, place)), "-".join((python, "none", place)), "py3-none-any"]
+
+
+def kind(base):
+    """Where this interpreter came from."""
+    home = base.replace("\\", "/")
+    if sys.prefix != base:
+        return "venv"
+    if os.path.isdir(os.path.join(sys.prefix, "conda-meta")):
+        return "conda"
+    if "/uv/python/" in home:
+        return "uv"
+    if "/.pyenv/versions/" in home or "/pyenv-win/versions/" in home:
+        return "pyenv"
+    if any(name.endswith("._pth") for name in names_in(os.path.dirname(sys.executable))):
+        return "embedded"
+    return "system" if home in ("/usr", "/usr/local") or home.startswith(("/System/", "/Library/")) else "other"
+
+
+def has_ssl():
+    """Whether https works at all."""
+    try:
+        import _ssl
+    except ImportError:
+        return False
+    return True
+
+
+# Packages -------------------------------------------------------------------------------------------------------
+
+
+def packages(paths):
+    """Installed distributions that have to do with torch, from the names of their metadata."""
+    found = []
+    seen = set()
+    for entry in paths.for_import():
+        real = os.path.realpath(entry)
+        if real not in seen:
+            seen.add(real)
+            found += [dist for dist in (distribution(entry, name) for name in names_in(entry)) if dist]
+    return found + conda_packages()
+
+
+def distribution(folder, file_name):
+    """One package from the name of its metadata, which is read only when it has to do with torch."""
+    stem, suffix = os.path.splitext(file_name)
+    if suffix not in (".dist-info", ".egg-info", ".egg-link"):
+        return None
+    stem, _, version = stem.partition("-") if stem[0] != "-" else ("~" + stem[1:]).partition("-")
+    name = normalised(stem)
+    # pip renames what it is about to remove, torch to ~orch; an interrupted run leaves it so.
+    if not RELATED.match("t" + name[1:] if name[0] == "~" else name):
+        return None
+    dist = {"name": name, "version": version.split("-py")[0] or None, "location": folder}
+    path = os.path.join(folder, file_name)
+    if suffix == ".dist-info":
+        dist["installer"] = (read(os.path.join(path, "INSTALLER")) or "").strip() or None
+    metadata = read(os.path.join(path, "METADATA" if suffix == ".dist-info" else "PKG-INFO"), 1 << 18)
+    if metadata is not None:
+        head = metadata.replace("\r\n", "\n").split("\n\n")[0]
+        stated = re.search(r"^Version: *(\S+)", head, re.MULTILINE)
+        lines = re.findall(r"^Requires-Dist: *(.+)$", head, re.MULTILINE)
+        dist["version"] = dist["version"] or (stated.group(1) if stated else None)
+        dist["requires"] = [line.strip() for line in lines if PINS.match(line) and "extra ==" not in line]
+    return dist
+
+
+def conda_packages():
+    """What conda says it has put into this prefix."""
+    folder = os.path.join(sys.prefix, "conda-meta")
+    found = []
+    for file_name in names_in(folder):
+        parts = file_name[: -len(".json")].rsplit("-", 2) if file_name.endswith(".json") else []
+        if len(parts) == 3 and RELATED.match(normalised(parts[0])):
+            channel = re.search(r'"channel"\s*:\s*"([^"]*)"', read(os.path.join(folder, file_name), 8 << 20) or "")
+            dist = {"name": parts[0].lower(), "version": parts[1], "build": parts[2], "location": folder}
+            found.append(dict(dist, installer="conda", channel=channel.group(1) if channel else None))
+    return found
+
+
+# Files of torch, and what stands in their way ---------------------------------------------------------------------
+
+
+def provides(entry, name):
+    """The file that `import name` would load from a folder, or None."""
+    for path in (os.path.join(entry, name, "__init__.py"), os.path.join(entry, name + ".py")):
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def genuine(path):
+    """Whether a file that `import` would find belongs to an installed package and not to somebody's project."""
+    folder, base = os.path.split(path)
+    name = os.path.splitext(base)[0]
+    if name == "__init__":
+        if any(re.match(r"_[A-Za-z].*\.(so|pyd|dylib)$", inside) for inside in names_in(folder)):
+            return True
+        folder, name = os.path.split(folder)
+    mark = re.compile(re.escape(normalised(name)) + r"-\d.*-(dist|egg)-info$")
+    return any(mark.match(normalised(other)) for other in names_in(folder))
+
+
+def find(paths, name):
+    """What `import name` loads without the user's folder, and what would win over the installed package."""
+    here = provides(paths.here, name) if paths.here else None
+    if here and genuine(here):
+        return here, []
+    hits = [hit for hit in (provides(entry, name) for entry in paths.elsewhere) if hit]
+    real = [hit for hit in hits if genuine(hit)]
+    files = [hit for hit in (hits[: hits.index(real[0])] if real else []) if not hit.endswith("__init__.py")]
+    return (hits[0] if hits else hooked(name)), ([here] if here else []) + files
+
+
+def hooked(name):
+    """The file behind an editable install, whose import hook knows it."""
+    try:
+        import importlib.util
+
+        spec = importlib.util.find_spec(name)
+    except Exception:
+        return None
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def strays(paths, loaded):
+    """Files in the user's folder and on PYTHONPATH named like modules of the standard library not yet `loaded`."""
+    standard = frozenset(getattr(sys, "stdlib_module_names", ())) - loaded
+    places = ([paths.here] if paths.here else []) + paths.python_path
+    names = [(place, os.path.splitext(name)[0]) for place in places for name in names_in(place)]
+    hits = [(name, provides(place, name)) for place, name in sorted(set(names)) if name in standard]
+    return [(name, hit) for name, hit in hits if hit]
+
+
+def torch_files(paths, dists, loaded):
+    """Torch as its files show it."""
+    path, shadows = find(paths, "torch")
+    for name in FAMILY[1:]:
+        shadows += find(paths, name)[1]
+    mine = [dist for dist in dists or () if dist["name"] == "torch"]
+    facts = {"installed": bool(path or mine), "file": path, "cuda_known": False, "broken_files": []}
+    if mine:
+        facts["version"] = mine[0]["version"]
+        facts["installer"] = mine[0].get("installer")
+        facts["broken_files"] = broken_files(mine[0]["location"], path)
+    if path:
+        facts.update(stated_build(read(os.path.join(os.path.dirname(path), "version.py")) or ""))
+    facts["broken_files"] += [dist["name"] for dist in dists or () if dist["name"].startswith("~")]
+    return dict(facts, shadows=shadows, strays=strays(paths, loaded))
+
+
+def stated_build(text):
+    """What torch/version.py says, read as text."""
+    values = {}
+    for name, value in re.findall(r"^(\w+)\s*(?::[^=\n]*)?=\s*(.+)$", text, re.MULTILINE):
+        try:
+            values[name] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            continue
+    if "__version__" not in values:
+        return {}
+    facts = {name: str(values[name]) if values.get(name) is not None else None for name in ("cuda", "hip", "xpu")}
+    facts.update(version=str(values["__version__"]), git=values.get("git_version"), debug=values.get("debug"))
+    return dict(facts, cuda_known="cuda" in values)
+
+
+def broken_files(folder, path):
+    """Libraries and first modules that RECORD names and that are missing or shorter than it says."""
+    if path is None:
+        return ["torch/__init__.py"]
+    records = [name for name in names_in(folder) if re.match(r"torch-\d.*\.dist-info$", name)]
+    record = read(os.path.join(folder, records[0], "RECORD"), 16 << 20) if records else None
+    wanted = re.compile(r"^(torch/(?:__init__\.py|[^,\n]+\.(?:so|dll|pyd|dylib)[.\d]*)),[^,\n]*,(\d*)", re.MULTILINE)
+    return [name for name, size in wanted.findall(record or "") if not whole(os.path.join(folder, name), size)][:20]
+
+
+def whole(path, size):
+    """Whether a file is there and not shorter than it should be."""
+    try:
+        return os.stat(path).st_size >= int(size or 0)
+    except OSError:
+        return False
