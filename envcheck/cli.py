@@ -9,7 +9,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from envcheck import __version__
-from envcheck.commands.clickwork import Command, Option, common
+from envcheck.commands.clickwork import Command, common_options, option
 from envcheck.commands.world import World
 from envcheck.locale import spoken_by_libraries
 
@@ -78,18 +78,19 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
 
 
 @click.group(cls=LazyGroup, add_help_option=False)
-@click.option(
+@option(
     "--version",
-    cls=Option,
     is_flag=True,
     is_eager=True,
     expose_value=False,
     callback=_print_version,
     help="Show the version and exit.",
 )
-@common
 def cli() -> None:
     """Why PyTorch does not train here, and the commands that mend it."""
+
+
+cli.params += common_options()
 
 
 def main() -> NoReturn:

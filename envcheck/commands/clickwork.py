@@ -40,25 +40,28 @@ def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
     return click.option(*names, cls=Option, **settings)
 
 
-def common(function: Function) -> Function:
-    """The options that every command has: `--lang` and `--help`."""
-    asked = option(
-        "--lang", type=click.Choice(LANGUAGES), expose_value=False, help="Language: English or Simplified Chinese."
-    )
-    explained = click.help_option("-h", "--help", cls=Option, callback=_show_help, help="Show this message and exit.")
-    return asked(explained(function))
-
-
-def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
-    if wanted and not ctx.resilient_parsing:
-        ctx.ensure_object(World).write(ctx.get_help() + "\n")
-        ctx.exit()
+def common_options() -> list[click.Parameter]:
+    """What every command has last: `--lang` and `--help`."""
+    languages = click.Choice(LANGUAGES)
+    told = "Language: English or Simplified Chinese."
+    lang = Option(["--lang"], type=languages, expose_value=False, help=told)
+    shown = "Show this message and exit."
+    wanted = Option(["-h", "--help"], is_flag=True, is_eager=True, expose_value=False, callback=_show_help, help=shown)
+    return [lang, wanted]
 
 
 def command(name: str) -> Callable[[Callable[..., Any]], click.Command]:
     """`click.command` with the common options and a translated docstring."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        return click.command(name, cls=Command, add_help_option=False)(common(function))
+        made = click.command(name, cls=Command, add_help_option=False)(function)
+        made.params += common_options()
+        return made
 
     return decorate
+
+
+def _show_help(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        ctx.ensure_object(World).write(ctx.get_help() + "\n")
+        ctx.exit()

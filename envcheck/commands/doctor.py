@@ -1,0 +1,100 @@
+"""`envcheck doctor`: look, diagnose, show."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import click
+
+from envcheck.commands.clickwork import command, option
+from envcheck.commands.looking import examine, facts_from, look, looking_options
+from envcheck.commands.world import World
+from envcheck.model.errors import EnvcheckError, Exit
+from envcheck.model.facts import Facts
+from envcheck.model.report import SEVERITIES, Examination, Report
+from envcheck.model.text import say
+
+FORMATS = ("console", "json", "markdown")
+
+
+class Asked(NamedTuple):
+    """The command line."""
+
+    python: str | None
+    deadline: float
+    torch: bool
+    face: str
+    source: str | None
+    save: str | None
+    select: Sequence[str]
+    ignore: Sequence[str]
+    fail_on: str
+    verbose: bool
+
+
+@command("doctor")
+@looking_options
+@option("--format", "face", type=click.Choice(FORMATS), default="console", help="How to show the report.")
+@option("--from", "source", metavar="FILE", help="Judge a snapshot or pasted text (- for standard input), not here.")
+@option("--save", metavar="FILE", help="Write what was seen, redacted, to a file that --from reads.")
+@option("--select", metavar="CODES", multiple=True, help="Only these checks: codes or their beginnings (EC2,EC301).")
+@option("--ignore", metavar="CODES", multiple=True, help="Not these checks: codes or their beginnings.")
+@option(
+    "--fail-on",
+    type=click.Choice((*SEVERITIES, "never")),
+    default="error",
+    help="The least severity that makes the exit code 1; never: it is 0 whatever was found.",
+)
+@option("-v", "--verbose", is_flag=True, help="Show every check and every look.")
+@click.pass_obj
+def doctor(world: World, /, **given: Any) -> int:
+    """Say whether PyTorch can train here, and if not, the one cause and the commands that mend it.
+
+    Exit codes: 0 nothing wrong, 1 a finding at or above --fail-on, 2 wrong usage or input, 3 could not tell.
+    """
+    asked = Asked(**given)
+    if asked.save is not None:
+        from envcheck.commands.files import check_writable
+
+        check_writable(asked.save)
+    facts = _facts(world, asked)
+    examination = examine(world, facts, select=asked.select, ignore=asked.ignore)
+    world.write(render(world, examination, asked.face, verbose=asked.verbose))
+    if asked.save is not None:
+        from envcheck.commands.files import write_whole
+        from envcheck.model.codec import encode
+
+        write_whole(asked.save, encode(facts))
+    return exit_code(examination.report, asked.fail_on)
+
+
+def _facts(world: World, asked: Asked) -> Facts:
+    if asked.source is None:
+        return look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch)
+    if asked.python is not None or not asked.torch:
+        raise EnvcheckError(say("--from judges a file; --python and --no-torch are for this machine"))
+    return facts_from(world, asked.source)
+
+
+def render(world: World, examination: Examination, face: str, *, verbose: bool) -> str:
+    """The report as `face` shows it."""
+    if face == "json":
+        from envcheck.render import document
+
+        return document.render(examination, world.voice, world.out)
+    if face == "markdown":
+        from envcheck.render import markdown
+
+        return markdown.render(examination, world.voice, world.terminal)
+    from envcheck.render import console
+
+    return console.render(examination, world.voice, world.terminal, verbose=verbose)
+
+
+def exit_code(report: Report, fail_on: str) -> Exit:
+    """The exit code that a report deserves; `never` is always OK."""
+    if fail_on == "never":
+        return Exit.OK
+    grave = SEVERITIES[: SEVERITIES.index(fail_on) + 1]
+    if any(finding.severity in grave for finding in report.findings):
+        return Exit.FINDING
+    return Exit.UNKNOWN if report.verdict == "unknown" else Exit.OK

@@ -1,0 +1,93 @@
+"""What the commands that look at a machine share: their options, the look, the facts of a file, the diagnosis."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from envcheck.commands.clickwork import option
+from envcheck.commands.nearest import unknown
+from envcheck.commands.world import World
+from envcheck.model.facts import Facts
+from envcheck.model.report import Examination
+from envcheck.model.text import say
+
+if TYPE_CHECKING:
+    from envcheck.diagnosis.check import Check
+    from envcheck.model.plan import Plan
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def looking_options(function: Function) -> Function:
+    """`--python`, `--deadline` and `--no-torch`."""
+    for decorate in (
+        option("--no-torch", "torch", flag_value=False, default=True, help="Do not import torch."),
+        option(
+            "--deadline",
+            type=click.FloatRange(min=0.5, max=86400),
+            default=60.0,
+            metavar="SECONDS",
+            show_default=True,
+            help="Stop looking after so many seconds.",
+        ),
+        option("--python", metavar="PATH", help="The interpreter or environment to look at."),
+    ):
+        function = decorate(function)
+    return function
+
+
+def look(world: World, *, python: str | None, deadline: float, torch: bool) -> Facts:
+    """Look at this machine; the facts are redacted."""
+    from envcheck.commands.progress import Progress
+    from envcheck.probes.collect import Options, collect
+
+    with Progress(world, deadline) as progress:
+        options = Options(python=python, deadline=deadline, torch=torch, watch=progress)
+        return collect(world.system, options)
+
+
+def facts_from(world: World, source: str) -> Facts:
+    """The facts in a file, or in standard input for `-`: a snapshot, a JSON report, or text that was pasted."""
+    from envcheck.commands.files import read_text
+
+    text = read_text(world, source)
+    if text.lstrip()[:1] == "{":
+        from envcheck.model.codec import decode
+
+        return decode(text, where=source)
+    from envcheck.diagnosis.evidence import read
+
+    return read(text)
+
+
+def examine(world: World, facts: Facts, *, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Examination:
+    """Facts and the report made of them. `select` and `ignore` hold codes or their beginnings, also with commas."""
+    from envcheck.diagnosis.case import Case
+    from envcheck.diagnosis.checks import CHECKS
+    from envcheck.diagnosis.diagnose import diagnose
+
+    wanted, unwanted = prefixes(select, CHECKS, "--select"), prefixes(ignore, CHECKS, "--ignore")
+    case = Case(facts, world.catalogue, lambda seen: _advise(world, seen))
+    return Examination(facts=facts, report=diagnose(case, CHECKS, select=wanted, ignore=unwanted))
+
+
+def prefixes(given: Iterable[str], checks: Iterable["Check"], where: str) -> list[str]:
+    """Code prefixes of an option, each the beginning of a code that exists.
+
+    Raises:
+        EnvcheckError: no code begins like that; the nearest is named.
+    """
+    codes = [check.code for check in checks]
+    words = [word.strip().upper() for item in given for word in item.split(",") if word.strip()]
+    for word in words:
+        if not any(code.startswith(word) for code in codes):
+            raise unknown(say("no code begins with {word}", word=word), word, codes, where=where)
+    return words
+
+
+def _advise(world: World, facts: Facts) -> "Plan | None":
+    from envcheck.model.plan import Wish
+    from envcheck.recommend.resolve import resolve
+
+    return resolve(facts, world.catalogue, Wish())

@@ -1,0 +1,73 @@
+"""A line on a terminal's standard error that says what is being waited for, once the wait is long."""
+
+import threading
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from envcheck.commands.world import World
+from envcheck.model.text import say
+from envcheck.render.layout import cells, cut
+from envcheck.render.terminal import terminal_of, write
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+PATIENCE = 1.5
+"""Seconds without a word."""
+
+
+class Progress:
+    """Looks begin and end; what has begun and not ended is named. Silent when standard error is no terminal."""
+
+    def __init__(self, world: World, limit: float) -> None:
+        self._world = world
+        self._limit = limit
+        self._terminal = terminal_of(world.err, world.env)
+        self._pending: dict[str, float] = {}
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Self":
+        if self._terminal.tty:
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def began(self, look: str) -> None:
+        """A look has begun."""
+        self._pending[look] = time.monotonic()
+
+    def ended(self, look: str) -> None:
+        """A look has ended, however."""
+        self._pending.pop(look, None)
+
+    def line(self, now: float) -> str:
+        """What is being waited for at `now` (monotonic seconds), or nothing."""
+        pending = dict(self._pending)
+        if not pending:
+            return ""
+        text = say(
+            "waiting for: {looks} ({seconds} s of {limit} s)",
+            looks=", ".join(pending),
+            seconds=int(now - min(pending.values())),
+            limit=f"{self._limit:g}",
+        )
+        return cut(self._world.voice(text), self._terminal.width - 1, self._terminal.marks.ellipsis)
+
+    def _run(self) -> None:
+        shown = ""
+        wait = PATIENCE
+        while not self._done.wait(wait):
+            wait = 0.5
+            line = self.line(time.monotonic())
+            write(self._world.err, "\r" + line + " " * (cells(shown) - cells(line)))
+            shown = line
+        if shown:
+            write(self._world.err, "\r" + " " * cells(shown) + "\r")
