@@ -183,7 +183,7 @@ BAD = {
     "latin1": b"[global]\nindex-url = http://h\xe9te\n",
     "huge": b"[global]\n" + b"#" * (10 << 20),
     "yaml-tabs": b"channels:\n\t- a\n",
-    "toml-half": b"[[index]\nurl=",
+    "toml-half": b"[[index]\nurl [[",
     "deep": b"{" * 100_000,
 }
 PLACES = ("/home/u/.config/pip/pip.conf", "/home/u/.config/uv/uv.toml", "/home/u/.condarc")
