@@ -25,6 +25,10 @@ class Distribution(Value, frozen=True, kw_only=True):
     """Installs nvidia-container-toolkit (its repository being known)."""
     fabric_manager: tuple[str, ...] = ()
     """Installs the fabric manager; `{branch}` is the driver's first number."""
+    enrol_key: tuple[str, ...] = ()
+    """Asks the firmware, at the next start, to accept the key that the kernel module is signed with."""
+    libraries: tuple[str, ...] = ()
+    """Installs the driver's user-space libraries; `{branch}` as above."""
     packages: tuple[str, ...] = ()
     """Lists the installed packages whose name begins with nvidia or libnvidia."""
     source: str

@@ -23,11 +23,21 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "nvidia_module_loaded": ("files",),
     "nodes": ("files",),
     "gpus": ("nvml", "smi"),
+    "driver_answered": ("nvml", "libcuda", "smi"),
+    "secure_boot": ("files",),
     "kernels": ("torch",),
     "build_cuda": ("torch", "interpreter"),
     "build_kind": ("torch", "interpreter"),
     "driver_version": ("files", "nvml", "smi"),
     "cuda_driver_version": ("nvml", "libcuda", "smi"),
+    "python_version": ("interpreter",),
+    "python_bits": ("interpreter",),
+    "python_platform": ("interpreter",),
+    "python_implementation": ("interpreter",),
+    "free_threaded": ("interpreter",),
+    "libc": ("interpreter", "files"),
+    "libc_version": ("interpreter", "files"),
+    "illegal_instruction": ("torch",),
     "torch_installed": ("interpreter",),
     "torch_version": ("interpreter", "torch"),
     "torch_imported": ("torch",),
@@ -73,6 +83,31 @@ class Case(Machine):
     def gpus(self) -> tuple[Gpu, ...] | None:
         """NVIDIA GPUs that the driver lists."""
         return self.facts.nvidia.gpus
+
+    @cached_property
+    def python_version(self) -> str | None:
+        """The examined interpreter's version."""
+        return self.facts.python.version
+
+    @cached_property
+    def python_bits(self) -> int | None:
+        """32 or 64."""
+        return self.facts.python.bits
+
+    @cached_property
+    def python_platform(self) -> str | None:
+        """Sysconfig's platform."""
+        return self.facts.python.platform
+
+    @cached_property
+    def python_implementation(self) -> str | None:
+        """`CPython`, `PyPy`."""
+        return self.facts.python.implementation
+
+    @cached_property
+    def free_threaded(self) -> bool | None:
+        """Whether the interpreter has no global lock."""
+        return self.facts.python.free_threaded
 
     @cached_property
     def torch_installed(self) -> bool | None:

@@ -83,6 +83,32 @@ class Machine:
         return None if kind is None else kind != "none"
 
     @cached_property
+    def on_macos(self) -> bool | None:
+        """Whether the system is macOS."""
+        return None if self.facts.host.os is None else self.facts.host.os == "macos"
+
+    @cached_property
+    def host_machine(self) -> str | None:
+        """The processor's architecture."""
+        return self.facts.host.machine
+
+    @cached_property
+    def libc(self) -> str | None:
+        """`glibc`, `musl` or `none`: what the interpreter stands on, else the system's."""
+        return self.facts.python.libc or self.facts.host.libc
+
+    @cached_property
+    def libc_version(self) -> str | None:
+        """Its version."""
+        return self.facts.python.libc_version or self.facts.host.libc_version
+
+    @cached_property
+    def illegal_instruction(self) -> bool | None:
+        """Whether the look at torch was ended by SIGILL."""
+        seen = self.facts.observation("torch")
+        return None if seen is None else seen.signal == "SIGILL"
+
+    @cached_property
     def driver_os(self) -> str | None:
         """The system whose driver is in force: WSL uses the Windows driver."""
         return "windows" if self.facts.host.wsl else self.facts.host.os
@@ -172,6 +198,18 @@ class Machine:
         nvidia = self.facts.nvidia
         found = (self.nvidia_module_loaded, nvidia.driver_versions, nvidia.smi_path, nvidia.packages)
         return any(found) or bool(self.has_library("libcuda") or self.has_library("libnvidia-ml"))
+
+    @cached_property
+    def driver_answered(self) -> bool | None:
+        """True when any look says anything of NVIDIA's driver: a version, a library, a status, a GPU."""
+        nvidia = self.facts.nvidia
+        known = (nvidia.driver_versions, nvidia.library_versions, nvidia.libraries, nvidia.statuses, nvidia.gpus)
+        return True if any(known) else None
+
+    @cached_property
+    def secure_boot(self) -> bool | None:
+        """Whether the firmware admits signed code only."""
+        return self.facts.host.secure_boot
 
     # --- torch's build ---------------------------------------------------------------------------------------------
 

@@ -1,14 +1,16 @@
 """Fixes that more than one check offers. Pure: from what is known of the machine to steps and commands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from envcheck.catalogue.remedies import distribution, page
 from envcheck.diagnosis.case import Case
+from envcheck.model.plan import Build
 from envcheck.model.report import Fix
 from envcheck.model.shell import Shell, join
 from envcheck.model.text import Text, say
+from envcheck.model.versions import numbers
 
 _NAME = "CUDA_VISIBLE_DEVICES"
 
@@ -93,6 +95,24 @@ def new_environment(case: Case, version: str) -> tuple[Fix, ...]:
     if case.facts.python.kind == "conda" or "uv" not in tools:
         return (with_conda,)
     return (with_uv, command(case, what, *with_conda.argv, alternative=True))
+
+
+def best_python(builds: Sequence[Build]) -> str | None:
+    """The newest ordinary Python that one of `builds` serves."""
+    pythons = {python for build in builds for python in build.pythons if not python.endswith("t")}
+    return max(pythons, key=numbers, default=None)
+
+
+def of_newest_release(builds: Sequence[Build]) -> list[Build]:
+    """Those of the newest release among them."""
+    top = max((numbers(build.torch) for build in builds), default=())
+    return [build for build in builds if numbers(build.torch) == top]
+
+
+def other_python(case: Case, builds: Sequence[Build]) -> tuple[Fix, ...]:
+    """An environment with a Python that `builds` serve, and torch in it."""
+    best = best_python(builds)
+    return (*(new_environment(case, best) if best else ()), *reinstall_torch(case))
 
 
 # --- variables ----------------------------------------------------------------------------------------------------

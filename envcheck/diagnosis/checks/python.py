@@ -1,0 +1,334 @@
+"""EC1xx: the interpreter, and the system and C library below it."""
+
+from collections.abc import Iterator
+
+from envcheck.catalogue.remedies import page
+from envcheck.diagnosis import remedies, unmet
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.exhibits import fact, heard, spoken
+from envcheck.model.report import Evidence, Finding
+from envcheck.model.text import say
+from envcheck.model.versions import at_least, numbers
+
+
+def _short(version: str) -> str:
+    return ".".join(str(part) for part in numbers(version)[:2])
+
+
+def _version(case: Case) -> Evidence:
+    return fact("python.version", case.facts.python.version, case.facts.python.look)
+
+
+def _outside(case: Case) -> int:
+    """-1 when this Python is older than any that an official wheel of torch serves here, 1 when newer, else 0."""
+    version = case.facts.python.version
+    known = [numbers(python) for build in case.builds_here for python in build.pythons if not python.endswith("t")]
+    if version is None or not known:
+        return 0
+    have = numbers(version)[:2]
+    return -1 if have < min(known) else 1 if have > max(known) else 0
+
+
+@check("EC101", "python-too-old", cause="python_too_old", needs=("torch_imported",), hears=("unmet_torch",))
+def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
+    """Python is too old for torch.
+
+    What it means: The wanted release of torch has no wheel for this version of Python; pip then lists only older
+    releases, or none at all.
+
+    Common causes: The system's own Python is some years old. A new release of torch dropped that Python.
+
+    What to do: Make an environment with a newer Python and install torch there. If the old Python must stay, install
+    the newest release of torch that still serves it.
+    """
+    reason = unmet.blamed(case, "python_too_old")
+    if reason is not None:
+        yield this.finding(
+            say("Python is too old for {torch}", torch=reason.wish),
+            why=say("the installer was offered only older releases: the newer ones serve newer Pythons"),
+            evidence=(spoken(reason.unmet.message),),
+            fixes=remedies.other_python(case, [reason.build] if reason.build else []),
+            confidence=reason.confidence,
+        )
+    elif not case.torch_imported and _outside(case) < 0:
+        yield this.finding(
+            say("No release of torch serves Python {version}", version=_short(case.facts.python.version or "")),
+            evidence=(_version(case),),
+            fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+        )
+
+
+@check(
+    "EC102",
+    "python-too-new",
+    cause="python_too_new",
+    needs=("torch_imported",),
+    hears=("unmet_torch", "wheels_for_pythons", "wheel_of_other_platform"),
+)
+def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
+    """Python is too new for the wanted torch.
+
+    What it means: The wanted release of torch was published before this version of Python, so there is no wheel for
+    it. pip says "from versions: none", or lists only releases newer than the one that was asked for.
+
+    Common causes: A new Python came with a system update or a fresh installer. A project pins an old torch.
+
+    What to do: Make an environment with a Python that the release serves, or take a newer release of torch.
+    """
+    reason = unmet.blamed(case, "python_too_new")
+    if reason is not None:
+        yield this.finding(
+            say("Python is too new for {torch}", torch=reason.wish),
+            why=say("the installer found no wheel of that release for this Python"),
+            evidence=(spoken(reason.unmet.message), *((_version(case),) if case.facts.python.version else ())),
+            fixes=remedies.other_python(case, [reason.build] if reason.build else []),
+            confidence=reason.confidence,
+        )
+        return
+    yield from _said_by_uv(this, case)
+    yield from _wheel_of_older_python(this, case)
+    if case.torch_imported is False and _outside(case) > 0 and not case.facts.python.free_threaded:
+        yield this.finding(
+            say(
+                "No known release of torch serves Python {version} yet", version=_short(case.facts.python.version or "")
+            ),
+            evidence=(_version(case),),
+            fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+            confidence="likely",
+        )
+
+
+def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
+    for message, groups in case.said("wheels_for_pythons"):
+        python = groups.get("python")
+        tags = [
+            numbers(tag.replace("cp3", "3."))
+            for tag in groups.get("tags", "").replace("`", " ").replace(",", " ").split()
+            if tag.startswith("cp3")
+        ]
+        if python and tags and numbers(python) > max(tags):
+            yield this.finding(
+                say("Python is too new for {torch}", torch="torch " + groups.get("version", "")),
+                why=say("the installer found no wheel of that release for this Python"),
+                evidence=(spoken(message, groups),),
+                fixes=remedies.new_environment(case, ".".join(str(part) for part in max(tags))),
+            )
+            return
+
+
+def _wheel_of_older_python(this: Check, case: Case) -> Iterator[Finding]:
+    version = case.facts.python.version
+    for message, groups in case.said("wheel_of_other_platform"):
+        made_for = f"3.{groups['python'][3:]}"
+        if version and numbers(version)[:2] > numbers(made_for):
+            yield this.finding(
+                say("The wheel is for Python {wheel}, the interpreter is {version}", wheel=made_for, version=version),
+                evidence=(spoken(message, groups), _version(case)),
+                fixes=remedies.new_environment(case, made_for),
+            )
+            return
+
+
+@check(
+    "EC103",
+    "python-32-bit",
+    cause="python_32bit",
+    hears=("unmet_torch",),
+    needs=("python_bits",),
+    explains=("EC101", "EC102", "EC3"),
+)
+def python_32_bit(this: Check, case: Case) -> Iterator[Finding]:
+    """Python is a 32-bit program.
+
+    What it means: torch is published for 64-bit Python only. A 32-bit interpreter sees no wheel of it: pip says
+    "from versions: none", or lists nothing but 0.1.2.
+
+    Common causes: On Windows the 32-bit installer of Python was taken. A 32-bit system runs on a small board.
+
+    What to do: Install the 64-bit Python, and make the environment anew with it.
+    """
+    reason = unmet.blamed(case, "python_32bit")
+    if case.facts.python.bits != 32 and reason is None:
+        return
+    told = (spoken(reason.unmet.message),) if reason else ()
+    bits = (fact("python.bits", 32, case.facts.python.look),) if case.facts.python.bits == 32 else ()
+    yield this.finding(
+        say("Python is a 32-bit program, and torch is published for 64 bits only"),
+        evidence=bits + told,
+        fixes=(
+            remedies.step(say("Install a 64-bit Python: {url}", url=page("python"))),
+            *remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+        ),
+        confidence="certain" if bits else reason.confidence if reason else "likely",
+    )
+
+
+@check(
+    "EC106",
+    "externally-managed-python",
+    severity="info",
+    cause="externally_managed",
+    needs=("torch_installed",),
+    hears=("externally_managed",),
+)
+def externally_managed(this: Check, case: Case) -> Iterator[Finding]:
+    """The system's package manager owns this Python.
+
+    What it means: pip refuses to install into an interpreter that is marked EXTERNALLY-MANAGED (PEP 668), since it
+    would overwrite files of the system's packages.
+
+    Common causes: The Python of Debian 12, Ubuntu 23.04, Fedora or Homebrew is used without a virtual environment.
+
+    What to do: Make a virtual environment and install torch there. Do not use --break-system-packages.
+    """
+    told = case.said("externally_managed")
+    python = case.facts.python
+    if not told and (case.torch_installed or not python.externally_managed or python.kind in ("venv", "conda", "uv")):
+        return
+    yield this.finding(
+        say("The system owns this Python, so pip will not install torch into it"),
+        evidence=heard(told) or (fact("python.externally_managed", True, python.look),),
+        fixes=(
+            remedies.command(case, say("Make a virtual environment"), remedies.python_of(case), "-m", "venv", ".venv"),
+            remedies.step(say("Activate it, and run envcheck again")),
+        ),
+        severity="error" if told else "info",
+    )
+
+
+@check(
+    "EC111",
+    "emulated-python",
+    severity="warning",
+    cause="python_emulated",
+    needs=("python_platform",),
+    explains=("EC110", "EC416"),
+)
+def emulated_python(this: Check, case: Case) -> Iterator[Finding]:
+    """Python is made for another processor than this machine's.
+
+    What it means: The interpreter runs under emulation (Rosetta on Apple silicon, x64 emulation on Windows on Arm).
+    Its packages are those of the emulated processor: they are slow, old, and see no Apple GPU.
+
+    Common causes: A conda or Homebrew that was copied from an Intel Mac. An x86_64 installer on an Arm machine.
+
+    What to do: Install a Python for arm64 and make the environment anew.
+    """
+    platform = (case.python_platform or "").replace("_", "-")
+    if case.facts.host.machine not in ("arm64", "aarch64") or not platform.endswith(("x86-64", "amd64")):
+        return
+    yield this.finding(
+        say("Python is built for x86_64, but this machine's processor is {machine}", machine=case.facts.host.machine),
+        evidence=(
+            fact("python.platform", case.python_platform, case.facts.python.look),
+            fact("host.machine", case.facts.host.machine, "files"),
+        ),
+        fixes=(
+            remedies.step(
+                say(
+                    "Install a Python for {machine}: {url}",
+                    machine=case.facts.host.machine,
+                    url=page("python"),
+                )
+            ),
+            *remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+        ),
+    )
+
+
+@check(
+    "EC112",
+    "not-cpython",
+    cause="python_not_cpython",
+    needs=("python_implementation", "torch_imported"),
+    explains=("EC3",),
+)
+def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
+    """This Python is not CPython.
+
+    What it means: torch publishes wheels for CPython only. PyPy and others do not find one.
+
+    Common causes: PyPy was chosen for its speed, or comes first on PATH.
+
+    What to do: Make an environment with CPython.
+    """
+    if case.python_implementation == "CPython" or case.torch_imported:
+        return
+    yield this.finding(
+        say("torch has wheels for CPython only, and this is {name}", name=case.python_implementation),
+        evidence=(fact("python.implementation", case.python_implementation, case.facts.python.look),),
+        fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+    )
+
+
+@check(
+    "EC113",
+    "free-threaded-python",
+    cause="python_free_threaded",
+    needs=("free_threaded", "torch_imported"),
+    explains=("EC3",),
+)
+def free_threaded_python(this: Check, case: Case) -> Iterator[Finding]:
+    """No torch for this free-threaded Python.
+
+    What it means: A free-threaded interpreter (3.13t, 3.14t) takes only wheels that were built for it, and torch has
+    them for some versions and systems only.
+
+    Common causes: The free-threaded interpreter was installed by mistake or out of curiosity.
+
+    What to do: Use the ordinary interpreter of the same version, or the free-threaded one that torch serves.
+    """
+    short = _short(case.facts.python.version or "") + "t"
+    if not case.free_threaded or case.torch_imported or any(short in build.pythons for build in case.builds_here):
+        return
+    yield this.finding(
+        say("No release of torch serves the free-threaded Python {version}", version=short),
+        evidence=(_version(case), fact("python.free_threaded", True, case.facts.python.look)),
+        fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+    )
+
+
+@check("EC115", "python-holds-torch-back", severity="info", needs=("python_version",))
+def python_holds_torch_back(this: Check, case: Case) -> Iterator[Finding]:
+    """This Python or system gets only older releases of torch.
+
+    What it means: torch works here, but its newest releases have no wheels for this Python or this glibc.
+
+    Common causes: A Python or a system that is some years old.
+
+    What to do: Nothing, as long as the older release serves you. Else make an environment with a newer Python, or
+    update the system.
+    """
+    python = _short(case.facts.python.version or "") + ("t" if case.facts.python.free_threaded else "")
+    served = [build for build in case.builds_here if python in build.pythons]
+    libc = case.libc_version if case.libc == "glibc" else None
+    fits = [build for build in served if build.libc is None or libc is None or at_least(libc, build.libc)]
+    best = max((build.torch for build in fits), key=numbers, default=None)
+    newest = max((build.torch for build in case.builds_here), key=numbers, default=None)
+    if best is None or newest is None or best == newest:
+        return
+    held_by_python = not any(build.torch == newest for build in served)
+    evidence = _version(case) if held_by_python else fact("python.libc_version", libc, case.facts.python.look)
+    wanted = remedies.best_python([build for build in case.builds_here if build.torch == newest])
+    yield this.finding(
+        say(
+            "The newest torch for this Python and system is {best}; the newest of all is {newest}",
+            best=best,
+            newest=newest,
+        ),
+        evidence=(evidence,),
+        fixes=remedies.new_environment(case, wanted) if held_by_python and wanted else (),
+    )
+
+
+CHECKS = (
+    python_32_bit,
+    emulated_python,
+    not_cpython,
+    free_threaded_python,
+    python_too_old,
+    python_too_new,
+    externally_managed,
+    python_holds_torch_back,
+)

@@ -1,0 +1,249 @@
+"""EC1xx: the system, its C library and its processor, below the interpreter."""
+
+from collections.abc import Iterator
+
+from envcheck.diagnosis import remedies, unmet
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.exhibits import fact, heard, spoken
+from envcheck.model.report import Finding, Fix
+from envcheck.model.text import say
+from envcheck.model.versions import at_least, numbers
+
+
+@check("EC104", "musl", cause="musl", needs=("libc",), hears=("musl",), explains=("EC3",))
+def musl(this: Check, case: Case) -> Iterator[Finding]:
+    """The system's C library is musl.
+
+    What it means: The official wheels of torch are made for glibc (manylinux). On a musl system such as Alpine they
+    are not offered, and when they are forced in, symbols are missing.
+
+    Common causes: A container image based on Alpine.
+
+    What to do: Use an image based on Debian, Ubuntu or another glibc system, for instance python:3.12-slim.
+    """
+    told = case.said("musl")
+    if case.torch_imported or (case.libc != "musl" and not told):
+        return
+    libc = (fact("python.libc", "musl", case.facts.python.look),) if case.libc == "musl" else ()
+    yield this.finding(
+        say("The C library here is musl, and torch's wheels need glibc"),
+        evidence=libc + heard(told),
+        fixes=(
+            remedies.line(say("Use an image based on glibc"), "docker run -it python:3.12-slim"),
+            remedies.step(say("Or build torch from source on this system"), alternative=True),
+        ),
+        confidence="certain" if libc else "likely",
+    )
+
+
+@check(
+    "EC105",
+    "glibc-too-old",
+    cause="glibc_too_old",
+    needs=("libc_version",),
+    hears=("unmet_torch", "glibc_too_old", "wheels_for_platforms"),
+    explains=("EC3",),
+)
+def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
+    """The system's glibc is too old for torch.
+
+    What it means: Wheels name the oldest glibc that they run on (manylinux_2_28 means glibc 2.28). An older system is
+    not offered them, or fails with "version GLIBC_2.28 not found".
+
+    Common causes: An old long-term release (CentOS 7, Ubuntu 18.04) or an old cluster image.
+
+    What to do: Update the system, or work in a container with a newer one. If neither is possible, take the newest
+    release of torch that still has wheels for this glibc.
+    """
+    reason = unmet.blamed(case, "glibc_too_old")
+    told = case.said("glibc_too_old") if case.torch_imported is not True and case.libc != "musl" else ()
+    version = case.libc_version or "?"
+    evidence = (fact("python.libc_version", version, case.facts.python.look),) if case.libc_version else ()
+    if reason is not None:
+        need = (reason.build.libc if reason.build else None) or "?"
+        title = say("{torch} needs glibc {need}, newer than here", torch=reason.wish, need=need)
+        yield this.finding(
+            title,
+            evidence=(*evidence, spoken(reason.unmet.message)),
+            fixes=_newer_glibc(case),
+            confidence=reason.confidence,
+        )
+    elif told:
+        title = say("A library needs glibc {need}, newer than here", need=told[0][1].get("needed", "?"))
+        yield this.finding(title, evidence=(*evidence, *heard(told)), fixes=_newer_glibc(case), confidence="likely")
+    elif case.torch_imported is False and case.libc == "glibc" and not _some_build_for(case, version):
+        title = say("No release of torch has wheels for glibc {version}", version=version)
+        yield this.finding(title, evidence=evidence, fixes=_newer_glibc(case))
+
+
+def _some_build_for(case: Case, libc_version: str) -> bool:
+    rows = [build for build in case.builds_here if build.os == "linux"]
+    return not rows or any(build.libc is None or at_least(libc_version, build.libc) for build in rows)
+
+
+def _newer_glibc(case: Case) -> tuple[Fix, ...]:
+    return (
+        remedies.step(say("Update the system, or work in a container of a newer one")),
+        *remedies.reinstall_torch(case, alternative=True),
+    )
+
+
+@check(
+    "EC108",
+    "cpu-without-avx",
+    cause="cpu_no_avx",
+    hears=("cpu_no_avx",),
+    needs=("illegal_instruction",),
+    explains=("EC313", "EC311", "EC9", "EC4"),
+)
+def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
+    """The processor lacks instructions that torch uses.
+
+    What it means: Python was ended by the signal SIGILL (illegal instruction; exit status 132 or -4) while torch was
+    loaded or computed. No exception is raised, so only another process can see it.
+
+    Common causes: An old or small processor without AVX or AVX2. A virtual machine whose processor model hides them.
+
+    What to do: In a virtual machine, pass the host's processor through (QEMU: -cpu host). Else build torch from source
+    for this processor, or use another machine.
+    """
+    told = case.said("cpu_no_avx")
+    died = case.illegal_instruction
+    if not told and not died:
+        return
+    flags = case.facts.host.cpu_flags
+    lacks = flags is not None and not {"avx", "avx2"} <= set(flags) and case.facts.host.machine in (None, "x86_64")
+    seen = heard(told)
+    if died:
+        seen = (*seen, fact("observations.torch", "SIGILL", "torch"))
+    if flags is not None:
+        seen = (*seen, fact("host.cpu_flags", " ".join(flags) or "-", "files"))
+    yield this.finding(
+        say("The processor lacks an instruction that torch uses (SIGILL)"),
+        why=say("it has no AVX2: {cpu}", cpu=case.facts.host.cpu_model or "?") if lacks else None,
+        evidence=seen,
+        fixes=(
+            remedies.step(say("In a virtual machine, pass the host's processor through (QEMU: -cpu host)")),
+            remedies.step(
+                say("Else build torch from source for this processor, or use another machine"), alternative=True
+            ),
+        ),
+        confidence="certain" if lacks else "likely" if flags is None else "possible",
+    )
+
+
+@check(
+    "EC109",
+    "no-cuda-on-macos",
+    cause="no_cuda_on_macos",
+    needs=("on_macos",),
+    hears=("cuda_on_macos",),
+    explains=("EC101", "EC102", "EC6"),
+)
+def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
+    """There is no CUDA on macOS.
+
+    What it means: NVIDIA ends CUDA for macOS with version 10.2, and torch publishes no CUDA builds for it. A "+cuXXX"
+    version or a CUDA index has nothing for a Mac.
+
+    Common causes: A command or requirements file that was written for Linux. Code that says .cuda() or device="cuda".
+
+    What to do: Install the plain torch from the default index, and use the device "mps" on Apple silicon.
+    """
+    if not case.on_macos or case.facts.python.bits == 32:
+        return
+    told = case.said("cuda_on_macos")
+    wanted = unmet.blamed(case, "no_cuda_on_macos")
+    if not told and wanted is None:
+        return
+    yield this.finding(
+        say("There is no CUDA build of torch for macOS"),
+        why=say('on Apple silicon torch computes on the GPU through MPS: device="mps"'),
+        evidence=heard(told) or ((spoken(wanted.unmet.message),) if wanted else ()),
+        fixes=(
+            remedies.command(
+                case, say("Install the plain build"), *remedies.pip(case, "install", "torch", "torchvision")
+            ),
+            remedies.step(say('In the code, use the device "mps" where it says "cuda"')),
+        ),
+    )
+
+
+@check(
+    "EC110",
+    "macos-on-intel",
+    severity="info",
+    cause="macos_x86_64_ended",
+    needs=("on_macos",),
+    explains=("EC101", "EC3"),
+)
+def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
+    """Torch for Macs with an Intel processor has ended.
+
+    What it means: The last release with wheels for macOS on x86_64 is older than the present one. A pinned newer
+    release is not found there.
+
+    Common causes: A Mac with an Intel processor, or a Python for Intel on Apple silicon (Rosetta).
+
+    What to do: On Apple silicon, install a Python for arm64. On an Intel Mac, stay with the last release that has
+    wheels.
+    """
+    host = case.facts.host
+    if not case.on_macos or "x86_64" not in (host.machine, (case.facts.python.platform or "").rpartition("-")[2]):
+        return
+    if host.machine == "arm64":
+        return
+    last = max(
+        (build.torch for build in case.catalogue.builds() if (build.os, build.machine) == ("macos", "x86_64")),
+        key=numbers,
+        default=None,
+    )
+    asked = unmet.blamed(case, "macos_x86_64_ended")
+    if last is None:
+        return
+    pin = f"torch=={last}"
+    yield this.finding(
+        say("On Macs with an Intel processor, torch ends with {last}", last=last),
+        evidence=(fact("host.machine", "x86_64", "files"), *((spoken(asked.unmet.message),) if asked else ())),
+        fixes=(remedies.command(case, say("Install that release"), *remedies.pip(case, "install", pin, "numpy<2")),)
+        if not case.torch_imported
+        else (),
+        severity="error" if asked else "info",
+    )
+
+
+@check(
+    "EC114",
+    "machine-without-wheels",
+    cause="machine_unsupported",
+    needs=("host_machine", "torch_imported"),
+    explains=("EC3", "EC101", "EC102"),
+)
+def machine_without_wheels(this: Check, case: Case) -> Iterator[Finding]:
+    """Torch has no wheels for this kind of machine.
+
+    What it means: Official wheels exist for a few pairs of system and processor: Linux on x86_64 and aarch64, Windows
+    on x86_64 (and Arm), macOS on arm64. This machine is none of them.
+
+    Common causes: A 32-bit Arm board, POWER, RISC-V or an operating system without wheels.
+
+    What to do: Use a distribution's or conda-forge's package where it has one, or build torch from source.
+    """
+    if case.torch_imported or case.facts.host.os is None or case.builds_here or not case.catalogue.builds():
+        return
+    yield this.finding(
+        say("torch has no wheels for {os} on {machine}", os=case.facts.host.os, machine=case.host_machine),
+        evidence=(fact("host.machine", case.host_machine, "files"),),
+        fixes=(remedies.step(say("Use your distribution's or conda-forge's package, or build torch from source")),),
+    )
+
+
+CHECKS = (
+    machine_without_wheels,
+    musl,
+    no_cuda_on_macos,
+    macos_on_intel,
+    glibc_too_old,
+    cpu_without_avx,
+)

@@ -1,0 +1,206 @@
+"""Why an installer found no torch: from what was asked and what it was offered to the machine's share in it.
+
+What the index is to blame for (a folder or a tag that does not exist, a mirror that lags) is not answered here.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from envcheck.diagnosis.machine import Machine
+from envcheck.model.facts import Message
+from envcheck.model.plan import Build
+from envcheck.model.report import Confidence
+from envcheck.model.versions import at_least, numbers
+
+Blame = Literal[
+    "python_32bit",
+    "python_too_new",
+    "python_too_old",
+    "glibc_too_old",
+    "musl",
+    "no_cuda_on_macos",
+    "macos_x86_64_ended",
+]
+
+_NETWORK = (
+    "proxy_error",
+    "ssl_error",
+    "ssl_module_missing",
+    "network_unreachable",
+    "network_timeout",
+    "mirror_403",
+    "mirror_connection_failed",
+    "no_space",
+    "hash_mismatch",
+)
+"""When one of these was said, the empty list is its consequence."""
+_SOURCE_ONLY = re.compile(r"0\.1\.2(?:\.post\d)?")
+"""The source distributions that the default index lists for interpreters without any wheel."""
+_INDEX_VARIANT = re.compile(r"/whl/(?:nightly/)?(cu\d{2,3}|rocm[\d.]{1,6}|cpu|xpu)\b")
+
+
+class Unmet(NamedTuple):
+    """A requirement that no offered version met."""
+
+    message: Message
+    asked: str | None
+    """The version that was pinned (or asked at least), without its local part; None: any."""
+    local: str | None
+    """`cu113`."""
+    offered: tuple[str, ...]
+    variants: frozenset[str]
+    """Variants whose own index was asked."""
+
+
+class Reason(NamedTuple):
+    """Whose fault it is, how sure, and the build whose needs show it."""
+
+    blame: Blame
+    unmet: Unmet
+    confidence: Confidence
+    build: Build | None = None
+
+    @property
+    def wish(self) -> str:
+        """What was asked for, `torch 1.12.1`."""
+        return f"torch {self.unmet.asked}" if self.unmet.asked else "torch"
+
+
+def unmet(case: Machine) -> Iterator[Unmet]:
+    """Every requirement on torch that an installer could not meet."""
+    variants = frozenset(_INDEX_VARIANT.findall("\n".join(message.text for message in case.heard)))
+    variants |= frozenset(_INDEX_VARIANT.findall("\n".join(one.value for one in case.facts.settings or ())))
+    for message, groups in case.said("unmet_torch"):
+        name, pinned = _requirement(groups["requirement"])
+        if name != "torch":
+            continue
+        offered = tuple(word for word in re.split(r"[,\s]+", groups["versions"]) if word and word != "none")
+        asked, _, local = (pinned or "").partition("+")
+        yield Unmet(message, asked or None, local or None, offered, variants)
+
+
+def reasons(case: Machine) -> tuple[Reason, ...]:
+    """The machine's share in each failure; a failure that the network or the index explains gives none."""
+    if any(case.said(slug) for slug in _NETWORK):
+        return ()
+    found = (_reason(one, case) for one in unmet(case))
+    return tuple(one for one in found if one is not None)
+
+
+def blamed(case: Machine, blame: Blame) -> Reason | None:
+    """The first failure that `blame` explains."""
+    return next((reason for reason in reasons(case) if reason.blame == blame), None)
+
+
+def _requirement(text: str) -> tuple[str, str | None]:
+    match = re.match(r"(torch\w*)(?:\[[^\]]*\])?\s*(?:(?:===?|>=|~=)\s*([\w.+]+))?", text.strip())
+    return (match[1], match[2]) if match else (text, None)
+
+
+def _reason(one: Unmet, case: Machine) -> Reason | None:
+    if case.facts.host.os == "macos" and (one.local or "").startswith("cu"):
+        return Reason("no_cuda_on_macos", one, "certain")
+    if case.facts.python.bits == 32:
+        return Reason("python_32bit", one, "certain")
+    if _is_musl(case):
+        return Reason("musl", one, "certain")
+    wanted = [build for build in case.builds_here if _is_wanted(build, one)]
+    python = _python_of(case)
+    if python is not None and wanted:
+        return _known_python(one, case, wanted, python)
+    if all(_SOURCE_ONLY.fullmatch(version) for version in one.offered):
+        return _nothing_offered(one, case, wanted)
+    return _from_the_list(one, case, wanted)
+
+
+def _is_musl(case: Machine) -> bool:
+    return "musl" in (case.facts.python.libc, case.facts.host.libc)
+
+
+def _is_wanted(build: Build, one: Unmet) -> bool:
+    if one.asked is not None and numbers(build.torch) != numbers(one.asked):
+        return False
+    if one.local is not None:
+        return build.variant == one.local
+    return not one.variants or build.variant in one.variants or not build.local
+
+
+def _python_of(case: Machine) -> str | None:
+    version = case.facts.python.version
+    if version is None:
+        return None
+    short = ".".join(str(part) for part in numbers(version)[:2])
+    return short + "t" if case.facts.python.free_threaded else short
+
+
+def _known_python(one: Unmet, case: Machine, wanted: list[Build], python: str) -> Reason | None:
+    if not any(python in build.pythons for build in wanted):
+        newest = max(wanted, key=lambda build: numbers(build.torch))
+        limits = [numbers(version) for build in wanted for version in build.pythons if not version.endswith("t")]
+        if limits and numbers(python) < min(limits):
+            return Reason("python_too_old", one, "certain", newest)
+        return Reason("python_too_new", one, "certain", newest)
+    return _old_glibc(one, case, wanted)
+
+
+def _old_glibc(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
+    """glibc, when it is known to be older than what every wanted build needs, or uv named the platforms."""
+    needs = [build for build in wanted if build.libc]
+    have = case.facts.python.libc_version or case.facts.host.libc_version
+    if have and needs and len(needs) == len(wanted) and not any(at_least(have, build.libc or "0") for build in needs):
+        return Reason("glibc_too_old", one, "certain", needs[0])
+    return None
+
+
+def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
+    """Not one wheel fits the interpreter: it is of 32 bits, or of a version that the release does not serve."""
+    known_64 = case.facts.python.bits == 64
+    if one.offered and not known_64:
+        return Reason("python_32bit", one, "likely")
+    if one.asked is not None:
+        return Reason("python_too_new", one, "possible", wanted[0]) if wanted else None
+    return Reason("python_too_new" if known_64 else "python_32bit", one, "possible")
+
+
+def _from_the_list(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
+    """The interpreter is not known, so the bounds of the list must tell."""
+    if one.asked is None or not wanted:
+        return None
+    bases = sorted({numbers(version) for version in one.offered if not _SOURCE_ONLY.fullmatch(version)})
+    asked = numbers(one.asked)
+    if not bases or bases[0] <= asked <= bases[-1]:
+        return None
+    if asked < bases[0]:
+        return Reason("python_too_new", one, "likely", wanted[0])
+    return _list_ends_early(one, case, wanted, bases[-1])
+
+
+def _list_ends_early(one: Unmet, case: Machine, wanted: list[Build], last: tuple[int, ...]) -> Reason | None:
+    """The newest release offered tells which limit was hit: of macOS on Intel, of an old glibc, of an old Python."""
+    variants = {_local(version) for version in one.offered} - {""}
+    rows = [build for build in case.builds_here if not variants or build.variant in variants]
+    if _newest(rows) == last:
+        return None  # the index itself ends here
+    if case.facts.host.os == "macos" and case.facts.host.machine == "x86_64":
+        return Reason("macos_x86_64_ended", one, "certain", wanted[0])
+    newest_need = max((build.libc or "0" for build in wanted), key=numbers)
+    old_glibc = [build for build in rows if build.os == "linux" and not at_least(build.libc or "0", newest_need)]
+    hints = " ".join(groups.get("platforms", "") for _, groups in case.said("wheels_for_platforms"))
+    maybe_linux = case.facts.host.os in (None, "linux")
+    if (maybe_linux and "manylinux_2_" in hints) or (
+        rows and case.facts.host.os == "linux" and _newest(old_glibc) == last
+    ):
+        return Reason("glibc_too_old", one, "certain" if hints else "likely", wanted[0])
+    pythons = {python for build in rows for python in build.pythons}
+    if any(_newest([build for build in rows if python in build.pythons]) == last for python in pythons):
+        return Reason("python_too_old", one, "likely", wanted[0])
+    return None
+
+
+def _local(version: str) -> str:
+    return version.partition("+")[2]
+
+
+def _newest(rows: list[Build]) -> tuple[int, ...] | None:
+    return max((numbers(build.torch) for build in rows), default=None)
