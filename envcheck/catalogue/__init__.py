@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 
-from envcheck.catalogue import architectures, drivers, gpus, messages, releases
+from envcheck.catalogue import architectures, capabilities, conda, drivers, gpus, messages, platforms, releases
 from envcheck.catalogue.files import DATA, read_table
 from envcheck.model.facts import Message
 from envcheck.model.plan import Build
@@ -38,8 +38,20 @@ class Catalogue:
         return drivers.cuda_of(self._drivers, driver, os)
 
     def builds(self) -> tuple[Build, ...]:
-        """Every official build, newest release first."""
+        """Every official wheel, newest release first."""
         return self._builds
+
+    def conda_builds(self) -> tuple[Build, ...]:
+        """Every conda package of torch, newest release first; `index` is its era (`conda_era`)."""
+        return conda.builds(self._conda, self._releases.release)
+
+    def conda_era(self, build: Build) -> conda.Era:
+        """How the channel of a conda build is asked for it."""
+        return self._conda.channel[build.index or ""]
+
+    def companions(self, torch: str) -> releases.Release | None:
+        """The torchvision and torchaudio that belong to a release of torch."""
+        return self._releases.release.get(torch)
 
     def newest_torch(self) -> str:
         """The newest release of torch that the catalogue knows."""
@@ -62,6 +74,11 @@ class Catalogue:
         return messages.recognise(self._signatures, listened) if listened else {}
 
     @cached_property
+    def platforms(self) -> platforms.Platforms:
+        """Machines and indexes with rules of their own."""
+        return read_table(self._folder / "platforms.toml", platforms.Platforms)
+
+    @cached_property
     def _drivers(self) -> drivers.Drivers:
         return read_table(self._folder / "drivers.toml", drivers.Drivers)
 
@@ -70,8 +87,17 @@ class Catalogue:
         return gpus.index(read_table(self._folder / "gpus.toml", gpus.Gpus))
 
     @cached_property
+    def _releases(self) -> releases.Releases:
+        return read_table(self._folder / "releases.toml", releases.Releases)
+
+    @cached_property
+    def _conda(self) -> conda.Conda:
+        return read_table(self._folder / "conda.toml", conda.Conda)
+
+    @cached_property
     def _builds(self) -> tuple[Build, ...]:
-        return releases.builds(read_table(self._folder / "releases.toml", releases.Releases))
+        known = capabilities.Capabilities(read_table(self._folder / "capabilities.toml", capabilities.Table))
+        return releases.builds(self._releases, known)
 
     @cached_property
     def _signatures(self) -> tuple[messages.Signature, ...]:

@@ -5,9 +5,18 @@ from typing import TypeVar
 
 import msgspec.toml
 
+from envcheck.model.base import Value
+
 DATA = Path(__file__).parent / "data"
 
 Table = TypeVar("Table")
+
+
+class Source(Value, frozen=True, kw_only=True):
+    """Where a statement was read, and when."""
+
+    what: str
+    date: str
 
 
 def read_table(path: Path, kind: type[Table]) -> Table:

@@ -8,11 +8,11 @@ A file below `data/messages/`:
     [[signature]]
     id = "driver_too_old"                       # a cause slug
     contains = ["found version"]                # optional: one of these must be in the text (letter case aside)
-    patterns = ['found version (?P<found>\\d{4,6})']
+    patterns = ['found version (?P<found>\d{4,6})']
     kinds = ["error", "warning"]                # optional: message kinds; all when absent
 
 Patterns are searched with `re.IGNORECASE | re.MULTILINE` over at most `CAP` characters, so quantifiers need
-bounds: `[^\\n]{0,200}` rather than `.*`. A signature matches a message once, by its first pattern that does.
+bounds: `[^\n]{0,200}` rather than `.*`. A signature matches a message once, by its first pattern that does.
 """
 
 import re

@@ -31,6 +31,12 @@ class Build(Value, frozen=True, kw_only=True):
     """The index that carries it; None: the default index."""
     torchvision: str | None = None
     torchaudio: str | None = None
+    on_default_index: bool = False
+    """Whether the default index has this very build too, there without local label."""
+    os_version: str | None = None
+    """The oldest macOS it runs on, `14.0`; None: no such need."""
+    tag: str = ""
+    """Platform tag of the wheel's file name, where no label tells it from other builds of that version."""
     source: str = ""
     date: str = ""
 
