@@ -44,6 +44,11 @@ def lines(what: Text, shells: Iterable[str], *, alternative: bool = False) -> tu
     return (line(what, joined, alternative=alternative),) if joined else ()
 
 
+def otherwise(fix: Fix) -> Fix:
+    """The same step, as another way rather than the next step."""
+    return msgspec.structs.replace(fix, alternative=True)
+
+
 # --- Python and torch ---------------------------------------------------------------------------------------------
 
 
@@ -216,6 +221,36 @@ def rebuild_module(case: Case) -> tuple[Fix, ...]:
     known = distribution(case.facts.host.os_name)
     what = say("Build the kernel module for the running kernel")
     return (*lines(what, known.rebuild if known else ("sudo dkms autoinstall",)), load_module(case))
+
+
+def initramfs(case: Case) -> tuple[Fix, ...]:
+    """Renew the initial RAM disk, which holds the list of blocked modules."""
+    known = distribution(case.facts.host.os_name)
+    return lines(say("Renew the initial RAM disk"), known.initramfs if known else ())
+
+
+def enrol_key(case: Case) -> tuple[Fix, ...]:
+    """Ask the firmware to accept the key that signs this machine's kernel modules."""
+    known = distribution(case.facts.host.os_name)
+    what = say("Ask the firmware to accept the key of this machine's modules (choose a password for it)")
+    return lines(what, known.enrol_key if known else ()) or (step(what),)
+
+
+def driver_libraries(case: Case, branch: str) -> tuple[Fix, ...]:
+    """Install the driver's user-space libraries of the branch that the kernel module has."""
+    known = distribution(case.facts.host.os_name)
+    what = say("Install the driver's libraries in the version of the kernel module")
+    shells = [text.replace("{branch}", branch) for text in (known.libraries if known else ())]
+    return lines(what, shells) or (step(what),)
+
+
+def fabric_manager(case: Case, version: str | None) -> tuple[Fix, ...]:
+    """Install the fabric manager of exactly the driver's version, and start it."""
+    known = distribution(case.facts.host.os_name)
+    what = say("Install the fabric manager of exactly the driver's version ({version})", version=version or "?")
+    branch = (version or "").split(".", maxsplit=1)[0]
+    shells = [text.replace("{branch}", branch) for text in (known.fabric_manager if known and branch else ())]
+    return (*(lines(what, shells) or (step(what),)), start_service(case, "nvidia-fabricmanager"))
 
 
 def start_service(case: Case, name: str) -> Fix:

@@ -1,0 +1,26 @@
+"""What the checks of GPU and driver share."""
+
+from envcheck.diagnosis import exhibits
+from envcheck.diagnosis.case import Case
+from envcheck.model.report import Evidence, Severity
+
+NO_CUDA = ("EC401", "EC410", "EC411", "EC243", "EC246", "EC901", "EC902")
+"""What a driver that does not work looks like from above."""
+
+_WISH: dict[bool | None, Severity] = {True: "error", None: "warning", False: "info"}
+
+
+def wish(case: Case) -> Severity:
+    """How bad an NVIDIA GPU without a driver is: an error for a CUDA build, no matter where a CPU build was chosen."""
+    return _WISH[case.wants_nvidia]
+
+
+def owns_its_driver(case: Case) -> bool:
+    """A system that brings its driver itself: not WSL, not a Jetson, not a container."""
+    host = case.facts.host
+    return not host.wsl and not host.jetson and not case.in_container
+
+
+def cards_on_bus(case: Case, limit: int = 4) -> tuple[Evidence, ...]:
+    """The NVIDIA cards on the bus, as evidence."""
+    return tuple(exhibits.pci(card) for card in (case.nvidia_pci or ())[:limit])
