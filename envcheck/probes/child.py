@@ -115,6 +115,15 @@ class Worker:
         """The step that it is at now; None before the first, between two, and when it is over."""
         return None if self._folder is None else Log(self._events()).stage
 
+    def value(self, step: str, until: float) -> Any:
+        """What `step` gave, as soon as it is there; None when the worker ended or `until` came before it."""
+        while self._process is not None and self._folder is not None:
+            ended = wait_exit(self._process, min(until, time.monotonic() + 0.004))
+            log = Log(self._events())
+            if step in log.values or step in log.errors or ended or time.monotonic() >= until:
+                return log.values.get(step)
+        return None
+
     def finish(self, deadline: float) -> WorkerResult:
         """Wait until it ends or the instant `deadline` (of `time.monotonic`), kill its group, read what it left."""
         if self._process is None:

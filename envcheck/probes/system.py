@@ -126,6 +126,10 @@ class System:
             return None
         return "file" if stat.S_ISREG(mode) else "dir" if stat.S_ISDIR(mode) else "other"
 
+    def executable(self, path: str) -> bool:
+        """Whether this user may run what is at `path`."""
+        return os.access(self.place(path), os.X_OK)
+
     def readlink(self, path: str) -> str | None:
         """What a symbolic link says; None when it is none."""
         try:
@@ -175,6 +179,13 @@ class System:
     def home(self) -> str | None:
         """The user's home directory."""
         return self.env("USERPROFILE" if self.windows else "HOME") or self.env("HOME")
+
+    def cwd(self) -> str:
+        """The working directory; the root when it was removed under our feet."""
+        try:
+            return str(Path.cwd())
+        except OSError:
+            return "/"
 
     def user(self) -> str | None:
         """The user's name."""
