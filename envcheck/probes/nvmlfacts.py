@@ -5,7 +5,7 @@ a library that lies must not become a fact.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from envcheck.model.facts import ApiStatus, Gpu, Library, Observation, Sighting, State
@@ -22,6 +22,7 @@ from envcheck.probes.returncodes import (
     nvml_name,
 )
 
+_INIT = "nvmlInit_v2"
 _ESSENTIAL = ("nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetName", "nvmlDeviceGetCudaComputeCapability")
 _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")
 _FABRIC_STATES = ("not_supported", "not_started", "in_progress", "completed")
@@ -121,8 +122,10 @@ class _Reading:
         """A path or a loader's words as on the machine."""
         return path.replace(self.names.root, "") if path and self.names.root else path
 
-    def versions(self, call: str, parse: Any) -> tuple[Sighting, ...]:
-        text = self.given(call)
+    def versions(self, call: str, parse: Callable[[str | None], str | None]) -> tuple[Sighting, ...]:
+        """The version that a call gave; of several libraries' the last, which is the one that started."""
+        given = [text for step in self.values if step.split("[")[0] == call and (text := self.given(step))]
+        text = given[-1] if given else None
         version = parse(text)
         if text is not None and version is None:
             self.odd.append(f"{call} gave {text[:40]!r}")
@@ -225,7 +228,7 @@ class _Reading:
                 name=re.split(r"[/\\]", name)[-1],
                 path=self.shown(value.get("path")),
                 version=version_in_path(value.get("path")),
-                error=self.shown(value.get("error")),
+                error=self.shown(value.get("error")) or self.refusal(name),
                 look=look,
             )
             for name in names
@@ -233,6 +236,17 @@ class _Reading:
         ]
         told = [one for one in tried if one.error is None or not _missing(one)]
         return tuple(told or tried[:1])
+
+    @property
+    def started(self) -> bool:
+        """Whether one of the NVML libraries started."""
+        return any(self.code(step) == 0 for step in self.values if step.startswith(_INIT))
+
+    def refusal(self, name: str) -> str | None:
+        """Why a library that was loaded gave way to the next, which started (WSL's stub does)."""
+        first = next((one for one in self.names.nvml if "path" in (self.values.get(f"dlopen({one})") or {})), None)
+        code = self.code(_INIT if name == first else f"{_INIT}[{name}]")
+        return f"{_INIT}: {code} {nvml_name(code)}" if code and self.started else None
 
     def statuses(self) -> Iterator[ApiStatus]:
         """Every call that did not succeed, except what an older driver or a plain GPU says to a special question."""
@@ -248,6 +262,8 @@ class _Reading:
                 yield ApiStatus(api="nvml", call=step, code=code, name=nvml_name(code), text=text)
 
     def expected(self, step: str, code: int) -> bool:
+        if step.startswith(_INIT) and self.started:
+            return True
         if step.startswith("nvmlDeviceGet") and not step.startswith(_ESSENTIAL):
             return code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND, VERSION_MISMATCH) or (code == NOT_FOUND and "/" in step)
         newer_answered = self.code("nvmlSystemGetCudaDriverVersion") == 0

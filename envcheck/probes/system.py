@@ -214,6 +214,19 @@ class System:
         except (AttributeError, OSError):
             return None
 
+    def memory_bytes(self) -> int | None:
+        """Physical memory of a Windows machine; other systems tell it in files."""
+        import ctypes
+
+        class Status(ctypes.Structure):
+            _fields_ = (("length", ctypes.c_uint32), ("load", ctypes.c_uint32), ("sizes", ctypes.c_uint64 * 7))
+
+        status = Status(length=ctypes.sizeof(Status))
+        kernel = None if self.fake else getattr(ctypes, "windll", None)
+        if kernel is None or not kernel.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
+            return None
+        return int(status.sizes[0])
+
     # Programs ------------------------------------------------------------------------------------------------
 
     def which(self, name: str, trusted: bool = True) -> str | None:
