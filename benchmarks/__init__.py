@@ -1,0 +1,1 @@
+"""Reproducible comparisons with peers: `python -m benchmarks NAME`. Never part of the tests."""

@@ -1,0 +1,117 @@
+"""Whole processes, timed from outside: wall and CPU seconds, peak memory, in turn so that drift hits all alike."""
+
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
+    """One run: seconds, KiB, exit code, bytes of output."""
+
+    wall: float
+    cpu: float
+    peak_kib: int
+    returncode: int
+    timed_out: bool = False
+    output: str = ""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to time under a name."""
+
+    name: str
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+
+
+def run(command: Command, *, limit: float = 120.0, base_env: Mapping[str, str] | None = None) -> Sample:
+    """Run once, output to a file (a pipe would make a chatty program wait for us), children's time counted in."""
+    env = {**(os.environ if base_env is None else base_env), **command.env}
+    with tempfile.TemporaryFile() as sink, tempfile.TemporaryDirectory() as folder:
+        begun = time.perf_counter()
+        process = subprocess.Popen(
+            command.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            env=env,
+            cwd=folder,
+            start_new_session=True,
+        )
+        usage, status, timed_out = _wait(process, begun + limit)
+        wall = time.perf_counter() - begun
+        _kill_group(process.pid)
+        sink.seek(0)
+        output = sink.read(1 << 20).decode("utf-8", "replace")
+    code = os.waitstatus_to_exitcode(status)
+    return Sample(
+        wall=wall,
+        cpu=usage.ru_utime + usage.ru_stime,
+        peak_kib=usage.ru_maxrss,
+        returncode=code,
+        timed_out=timed_out,
+        output=output,
+    )
+
+
+def _wait(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[resource.struct_rusage, int, bool]:
+    timed_out, pause = False, 0.0005
+    while True:
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return usage, status, timed_out
+        if not timed_out and time.perf_counter() > deadline:
+            timed_out = True
+            _kill_group(process.pid)
+        time.sleep(pause)
+        pause = min(pause * 1.2, 0.002)
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def interleaved(
+    commands: Sequence[Command], *, runs: int, warmup: int = 1, limit: float = 120.0
+) -> dict[str, list[Sample]]:
+    """A B C A B C ...: each command's samples, the warm-up rounds left out."""
+    samples: dict[str, list[Sample]] = {command.name: [] for command in commands}
+    for turn in range(-warmup, runs):
+        for command in commands:
+            sample = run(command, limit=limit)
+            if turn >= 0:
+                samples[command.name].append(msgspec.structs.replace(sample, output=sample.output[-2000:]))
+    return samples
+
+
+def ratios(
+    numerator: Sequence[Sample], denominator: Sequence[Sample], field: str = "wall"
+) -> tuple[float, float, float]:
+    """Median, least and greatest of the ratios taken pair by pair."""
+    pairs = [
+        getattr(one, field) / max(getattr(other, field), 1e-9)
+        for one, other in zip(numerator, denominator, strict=True)
+    ]
+    return statistics.median(pairs), min(pairs), max(pairs)
+
+
+def median(samples: Sequence[Sample], field: str = "wall") -> float:
+    """The median of one figure."""
+    return statistics.median(getattr(sample, field) for sample in samples)
+
+
+def executable(folder: Path, name: str) -> str:
+    """A program of a virtual environment."""
+    return str(folder / ("Scripts" if os.name == "nt" else "bin") / (f"{name}.exe" if os.name == "nt" else name))
