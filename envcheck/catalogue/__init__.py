@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from envcheck.catalogue import architectures, capabilities, conda, drivers, gpus, messages, platforms, releases
+from envcheck.catalogue import mirrors as mirror_files
 from envcheck.catalogue.files import DATA, read_table
 from envcheck.model.facts import Message
 from envcheck.model.plan import Build
@@ -52,6 +53,10 @@ class Catalogue:
     def companions(self, torch: str) -> releases.Release | None:
         """The torchvision and torchaudio that belong to a release of torch."""
         return self._releases.release.get(torch)
+
+    def mirrors(self, own: str | None = None) -> dict[str, mirror_files.Mirror]:
+        """All mirrors by name; `own` is a folder of the person's (ENVCHECK_MIRRORS)."""
+        return mirror_files.mirrors(own)
 
     def newest_torch(self) -> str:
         """The newest release of torch that the catalogue knows."""
