@@ -46,9 +46,11 @@ def text_of(case: dict[str, object]) -> str:
 
 def answer(text: str) -> tuple[str | None, str | None, str]:
     """The cause slugs of the primary and the next finding, and the primary's severity and confidence."""
-    from envcheck.commands.examine import examine_text
+    from envcheck.commands.looking import examine
+    from envcheck.commands.world import World
+    from envcheck.diagnosis.evidence import read
 
-    report = examine_text(text).report
+    report = examine(World(), read(text)).report
     primary = report.primary_finding
     second = report.finding(report.runner_up) if report.runner_up else None
     if primary is None:

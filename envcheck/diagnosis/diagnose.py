@@ -1,11 +1,13 @@
 """Run the checks over a case, fold symptoms under their causes, name the one primary cause."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
+from envcheck.diagnosis.next_steps import next_steps
+from envcheck.model.facts import Sighting
 from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Finding, Report, Verdict
 from envcheck.model.text import Text, say
 
@@ -28,7 +30,7 @@ def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (),
         findings += found
         if found:
             muted |= {prefix: one.code for prefix in one.mutes if prefix not in muted}
-    linked = _link(findings, checks)
+    linked = [_located(found, case.facts.sightings) for found in _link(findings, checks)]
     roots = _ranked(linked)
     return Report(
         verdict=_verdict(linked, results),
@@ -38,6 +40,7 @@ def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (),
         findings=tuple(linked),
         checks=tuple(results),
         probes=case.facts.observations,
+        next_steps=next_steps(case, roots),
     )
 
 
@@ -87,6 +90,19 @@ def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]
         )
         for found in findings
     ]
+
+
+def _located(found: Finding, sightings: Mapping[str, tuple[Sighting, ...]]) -> Finding:
+    """Evidence of pasted text names the line that it stands on."""
+    if not sightings:
+        return found
+    evidence = tuple(
+        msgspec.structs.replace(one, where=sightings[one.fact][0].where)
+        if one.where is None and one.fact in sightings
+        else one
+        for one in found.evidence
+    )
+    return msgspec.structs.replace(found, evidence=evidence)
 
 
 def _ranked(findings: Sequence[Finding]) -> list[Finding]:

@@ -1,0 +1,22 @@
+"""What to run to be sure, where the evidence does not decide."""
+
+from collections.abc import Sequence
+
+from envcheck.diagnosis.case import Case
+from envcheck.model.report import Finding, Fix
+from envcheck.model.text import say
+
+
+def next_steps(case: Case, roots: Sequence[Finding]) -> tuple[Fix, ...]:
+    """Commands whose output would decide: none when the first cause is certain. `roots`: causes, best first."""
+    decided = bool(roots) and roots[0].confidence == "certain"
+    if case.facts.source != "text" or decided:
+        return ()
+    python = case.facts.python.path or "python"
+    steps = [Fix(what=say("On that machine, look at it itself:"), argv=("envcheck", "doctor"), shell="envcheck doctor")]
+    if case.torch_version is None and case.torch_imported is not False:
+        argv = (python, "-m", "torch.utils.collect_env")
+        steps.append(Fix(what=say("Show the PyTorch build and what it sees:"), argv=argv, shell=" ".join(argv)))
+    if case.driver_version is None and case.facts.host.os != "macos":
+        steps.append(Fix(what=say("Show the driver and the GPUs:"), argv=("nvidia-smi",), shell="nvidia-smi"))
+    return tuple(steps)
