@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.model.report import Finding, Fix
 from envcheck.model.text import say
@@ -12,11 +13,10 @@ def next_steps(case: Case, roots: Sequence[Finding]) -> tuple[Fix, ...]:
     decided = bool(roots) and roots[0].confidence == "certain"
     if case.facts.source != "text" or decided:
         return ()
-    python = case.facts.python.path or "python"
-    steps = [Fix(what=say("On that machine, look at it itself:"), argv=("envcheck", "doctor"), shell="envcheck doctor")]
+    steps = [remedies.command(case, say("On that machine, look at it itself:"), "envcheck", "doctor")]
     if case.torch_version is None and case.torch_imported is not False:
-        argv = (python, "-m", "torch.utils.collect_env")
-        steps.append(Fix(what=say("Show the PyTorch build and what it sees:"), argv=argv, shell=" ".join(argv)))
+        what = say("Show the PyTorch build and what it sees:")
+        steps.append(remedies.command(case, what, remedies.python_of(case), "-m", "torch.utils.collect_env"))
     if case.driver_version is None and case.facts.host.os != "macos":
-        steps.append(Fix(what=say("Show the driver and the GPUs:"), argv=("nvidia-smi",), shell="nvidia-smi"))
+        steps.append(remedies.command(case, say("Show the driver and the GPUs:"), "nvidia-smi"))
     return tuple(steps)
