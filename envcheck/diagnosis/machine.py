@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from envcheck.catalogue import Catalogue
-from envcheck.model.facts import ApiStatus, DeviceNode, Facts, KernelModule, Library, Message, PciDevice
+from envcheck.model.facts import ApiStatus, DeviceNode, Facts, KernelModule, Library, Message, Observation, PciDevice
 from envcheck.model.plan import Build
 
 BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
@@ -205,6 +205,16 @@ class Machine:
         nvidia = self.facts.nvidia
         known = (nvidia.driver_versions, nvidia.library_versions, nvidia.libraries, nvidia.statuses, nvidia.gpus)
         return True if any(known) else None
+
+    @cached_property
+    def looked_at_driver(self) -> bool | None:
+        """True when the driver's libraries or programs were looked at, whatever came of it."""
+        return True if any(self.facts.observation(look) for look in ("nvml", "libcuda", "smi")) else None
+
+    @cached_property
+    def smi_look(self) -> Observation | None:
+        """How the look by nvidia-smi ended."""
+        return self.facts.observation("smi")
 
     @cached_property
     def secure_boot(self) -> bool | None:

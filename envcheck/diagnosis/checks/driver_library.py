@@ -1,0 +1,384 @@
+"""EC2xx: how the driver's libraries behave: hung, crashed, foreign, stubs, of the wrong kind, unknown answers."""
+
+from collections.abc import Iterator
+
+from envcheck.diagnosis import exhibits, remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.checks.common import NO_CUDA, wish
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.model.facts import ApiStatus, Library, Observation
+from envcheck.model.report import Evidence, Finding, Fix
+from envcheck.model.text import say
+
+_DRIVER_LOOKS = ("nvml", "libcuda", "smi")
+_SLOW_MS = 3000
+_NVML_NAMED = (0, 3, 4, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18)
+"""NVML returns that other checks name, and 3 (not supported), which some boards answer to harmless questions."""
+_CUDA_NAMED = (0, 2, 3, 34, 35, 46, 100, 101, 209, 214, 222, 300, 802, 803, 804, 999)
+
+
+def _ended(case: Case, state: str) -> Observation | None:
+    seen = (case.facts.observation(look) for look in _DRIVER_LOOKS)
+    return next((one for one in seen if one and one.state == state), None)
+
+
+@check("EC210", "driver-hung", cause="driver_hung", needs=("looked_at_driver",), explains=(*NO_CUDA, "EC314"))
+def driver_hung(this: Check, case: Case) -> Iterator[Finding]:
+    """The driver does not answer.
+
+    What it means: A call into the driver did not come back in time. Programs that use the GPU hang in the same way,
+    and may not even be killed (state D).
+
+    Common causes: The GPU fell off the bus or its firmware hangs. A known fault of a driver version. A very slow start
+    where no program keeps the driver awake.
+
+    What to do: Read the kernel log for Xid messages, restart the machine, and update the driver if it comes back.
+    """
+    hung = _ended(case, "timeout")
+    if hung is None or case.gpus:
+        return
+    yield this.finding(
+        say("The NVIDIA driver did not answer: {call} hung", call=hung.stage or hung.look),
+        evidence=(exhibits.look(hung),),
+        fixes=(remedies.kernel_log(), remedies.reboot(case), *map(remedies.otherwise, remedies.install_driver(case))),
+        confidence="likely",
+    )
+
+
+@check("EC220", "driver-library-crashed", cause="driver_library_broken", needs=("looked_at_driver",), explains=NO_CUDA)
+def driver_library_crashed(this: Check, case: Case) -> Iterator[Finding]:
+    """A library of the driver crashes.
+
+    What it means: The process that asked the driver was ended by a signal (SIGSEGV, SIGBUS, SIGABRT) inside the
+    driver's library.
+
+    Common causes: A file of the driver is damaged or cut short. Parts of two driver versions are mixed.
+
+    What to do: Install the driver anew, and restart.
+    """
+    crashed = _ended(case, "crashed")
+    if crashed is None or crashed.signal is None:
+        return
+    text = say(
+        "The driver's library crashed in {call} ({signal})", call=crashed.stage or crashed.look, signal=crashed.signal
+    )
+    yield this.finding(
+        text,
+        evidence=(exhibits.look(crashed), *_paths(case)),
+        fixes=remedies.install_driver(case),
+        severity="warning" if case.gpus else "error",
+        confidence="likely",
+    )
+
+
+def _paths(case: Case) -> tuple[Evidence, ...]:
+    return tuple(exhibits.library(one) for one in case.facts.nvidia.libraries[:3] if one.path)
+
+
+@check("EC221", "driver-library-foreign", cause="driver_library_broken", needs=("looked_at_driver",), explains=NO_CUDA)
+def driver_library_foreign(this: Check, case: Case) -> Iterator[Finding]:
+    """A library that calls itself NVIDIA's ended the process.
+
+    What it means: The process that loaded the library ended without a word and without a signal. NVIDIA's libraries do
+    not do that: this one is a stub or a stand-in.
+
+    Common causes: A library of a simulator, a test or a remote-GPU product lies before the driver's on the search
+    path.
+
+    What to do: Look at the path shown, and take it out of LD_LIBRARY_PATH or ld.so.conf.
+    """
+    ended = next((one for one in (_ended(case, "crashed"), _ended(case, "failed")) if one), None)
+    if ended is None or ended.signal is not None or ended.returncode != 0 or ended.look == "smi":
+        return
+    yield this.finding(
+        say("The library behind {look} ended the process: it is not NVIDIA's", look=ended.look),
+        evidence=(exhibits.look(ended), *_paths(case)),
+        fixes=_loader_path(case),
+        confidence="likely",
+    )
+
+
+@check(
+    "EC222",
+    "stub-libcuda",
+    cause="stub_libcuda_34",
+    needs=("driver_answered",),
+    hears=("stub_libcuda_34",),
+    explains=(*NO_CUDA, "EC202", "EC224"),
+)
+def stub_libcuda(this: Check, case: Case) -> Iterator[Finding]:
+    """The toolkit's stub stands in for the driver's libcuda.
+
+    What it means: The CUDA toolkit ships an empty libcuda in a folder named stubs, for linking only. The loader found
+    that one before the driver's, so CUDA reports error 34 or no device.
+
+    Common causes: The stubs folder is in LD_LIBRARY_PATH or in ld.so.conf.
+
+    What to do: Take the stubs folder out of the search path.
+    """
+    told, status = case.said("stub_libcuda_34"), case.cuda_status(34)
+    stubs = [one for one in case.facts.nvidia.libraries if "/stubs/" in (one.path or "")]
+    if not (told or status or (stubs and not case.cuda_available)):
+        return
+    yield this.finding(
+        say("The loader takes the CUDA toolkit's stub instead of the driver's libcuda"),
+        evidence=(
+            *(exhibits.library(one) for one in stubs),
+            *((exhibits.status(status),) if status else ()),
+            *heard(told),
+        ),
+        fixes=_loader_path(case),
+        confidence="certain" if told or status else "likely",
+    )
+
+
+def _loader_path(case: Case) -> tuple[Fix, ...]:
+    path = case.variable("LD_LIBRARY_PATH")
+    first = (remedies.unset(case, "LD_LIBRARY_PATH"),) if path else ()
+    look = remedies.line(say("See which files the loader knows"), "ldconfig -p | grep -E 'libcuda|libnvidia-ml'")
+    return (*first, look, remedies.step(say("Take the folder shown out of /etc/ld.so.conf.d, then run sudo ldconfig")))
+
+
+@check(
+    "EC223",
+    "driver-library-unreadable",
+    cause="driver_library_broken",
+    needs=("driver_answered",),
+    hears=("driver_library_unreadable",),
+    explains=(*NO_CUDA, "EC202", "EC244"),
+)
+def driver_library_unreadable(this: Check, case: Case) -> Iterator[Finding]:
+    """A library of the driver cannot be loaded.
+
+    What it means: The file is there, but the loader refuses it: it is made for another processor or word size (wrong
+    ELF class), or it is damaged (file too short, invalid ELF header).
+
+    Common causes: An interrupted installation, a full disk, a 32-bit library before the 64-bit one.
+
+    What to do: Install the driver's libraries anew.
+    """
+    told = case.said("driver_library_unreadable")
+    if not told or case.gpus:
+        return
+    _, groups = told[0]
+    yield this.finding(
+        say("The driver's library cannot be loaded: {why}", why=groups.get("why", "?")),
+        evidence=heard(told),
+        fixes=remedies.install_driver(case),
+        severity="warning" if case.cuda_available else "error",
+    )
+
+
+@check(
+    "EC225",
+    "forward-compatibility-refused",
+    cause="forward_compat_804",
+    needs=("driver_answered",),
+    hears=("forward_compat_804",),
+    explains=(*NO_CUDA, "EC206", "EC224"),
+)
+def forward_compatibility_refused(this: Check, case: Case) -> Iterator[Finding]:
+    """A compatibility library is used on a GPU that may not use it.
+
+    What it means: A folder named compat holds a libcuda newer than the driver. Only data-centre GPUs may use it; on
+    others CUDA reports error 804.
+
+    Common causes: A container image puts /usr/local/cuda/compat first. A package cuda-compat was installed on a
+    machine with a GeForce GPU.
+
+    What to do: Let the loader find the driver's own libcuda first, or update the driver so that compat is not needed.
+    """
+    told, status = case.said("forward_compat_804"), case.cuda_status(804)
+    if not told and not status:
+        return
+    compat = [one for one in case.libraries("libcuda") if "compat" in (one.path or "")]
+    yield this.finding(
+        say("A libcuda from a compat folder was tried on a GPU that may not use it (CUDA error 804)"),
+        evidence=(*heard(told), *((exhibits.status(status),) if status else ()), *map(exhibits.library, compat)),
+        fixes=_without_compat(case),
+    )
+
+
+def _without_compat(case: Case) -> tuple[Fix, ...]:
+    folder = "/usr/local/cuda/compat"
+    inside = remedies.line(
+        say("Take the compat folder away from the loader (in a container: in its image)"),
+        f"sudo mv {folder} {folder}.unused && sudo ldconfig",
+    )
+    path = case.variable("LD_LIBRARY_PATH") or ""
+    first = (remedies.unset(case, "LD_LIBRARY_PATH"),) if "compat" in path else ()
+    return (*first, inside, *map(remedies.otherwise, remedies.install_driver(case)))
+
+
+@check(
+    "EC224",
+    "libcuda-of-other-version",
+    cause="libcuda_mismatch_803",
+    needs=("driver_answered",),
+    hears=("libcuda_mismatch_803",),
+    explains=NO_CUDA,
+)
+def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
+    """The loaded libcuda does not fit the kernel module.
+
+    What it means: CUDA reports error 803: the libcuda that the loader picked is of a version that the kernel module
+    does not work with.
+
+    Common causes: The driver was updated and the machine not restarted. An image brings its own libcuda (compat).
+
+    What to do: Restart the machine; in a container, take the image's libcuda out of the way.
+    """
+    told, status = case.said("libcuda_mismatch_803"), case.cuda_status(803)
+    if not told and not status:
+        return
+    fixes = (
+        _without_compat(case)
+        if case.in_container or _compat(case)
+        else (remedies.reboot(case), *map(remedies.otherwise, _loader_path(case)))
+    )
+    yield this.finding(
+        say("The loaded libcuda and the kernel module do not fit each other (CUDA error 803)"),
+        evidence=(
+            *heard(told),
+            *((exhibits.status(status),) if status else ()),
+            *(exhibits.library(one) for one in case.libraries("libcuda")),
+            *exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions[:1]),
+        ),
+        fixes=fixes,
+    )
+
+
+def _compat(case: Case) -> bool:
+    return any("compat" in (one.path or "") for one in case.libraries("libcuda"))
+
+
+@check("EC219", "driver-lacks-function", severity="info", cause="driver_function_missing", needs=("driver_answered",))
+def driver_lacks_function(this: Check, case: Case) -> Iterator[Finding]:
+    """The driver's library lacks a function that was asked for.
+
+    What it means: The library answered NVML error 13: the driver is older than the function. What it would have told
+    stays unknown; PyTorch may work all the same.
+
+    Common causes: An old driver, or a stand-in library that has only a part of the functions.
+
+    What to do: Update the driver if something else here asks for it.
+    """
+    status = case.nvml_status(13)
+    if status is None:
+        return
+    yield this.finding(
+        say("The driver's library has no function {call}: the driver is old", call=status.call),
+        evidence=(exhibits.status(status),),
+    )
+
+
+@check("EC231", "nvidia-smi-broken", severity="info", needs=("smi_look",))
+def nvidia_smi_broken(this: Check, case: Case) -> Iterator[Finding]:
+    """The program nvidia-smi does not work.
+
+    What it means: nvidia-smi was found, but it failed, hung or said nothing that can be read. PyTorch does not use it;
+    when the driver's library answers, this does not matter.
+
+    Common causes: A driver without its programs, a wrapper script of the same name, a very slow driver.
+
+    What to do: Nothing, if torch works. Else see the other findings.
+    """
+    seen = case.smi_look
+    if seen is None or seen.state not in ("failed", "timeout", "crashed"):
+        return
+    path = (fact("nvidia.smi_path", case.facts.nvidia.smi_path, "smi"),) if case.facts.nvidia.smi_path else ()
+    yield this.finding(
+        say("nvidia-smi does not work ({state})", state=seen.state), evidence=(exhibits.look(seen), *path)
+    )
+
+
+@check("EC242", "driver-slow", severity="info", cause="driver_slow", needs=("looked_at_driver",))
+def driver_slow(this: Check, case: Case) -> Iterator[Finding]:
+    """The driver takes seconds to wake up.
+
+    What it means: The first call into the driver took several seconds. Every program that starts on the GPU waits as
+    long.
+
+    Common causes: No program keeps the driver awake, so that each start initialises all GPUs (persistence mode off).
+
+    What to do: Switch persistence mode on.
+    """
+    slow = next(
+        (
+            one
+            for one in map(case.facts.observation, _DRIVER_LOOKS)
+            if one and one.state == "ok" and (one.ms or 0) > _SLOW_MS
+        ),
+        None,
+    )
+    if slow is None:
+        return
+    persist = remedies.command(case, say("Keep the driver awake"), "sudo", "nvidia-smi", "-pm", "1")
+    yield this.finding(
+        say("The NVIDIA driver took {seconds} s to answer", seconds=f"{(slow.ms or 0) / 1000:.1f}"),
+        evidence=(exhibits.look(slow),),
+        fixes=(persist,) if case.facts.host.os == "linux" and not case.facts.host.wsl else (),
+    )
+
+
+@check(
+    "EC243",
+    "driver-answers-unknown-error",
+    cause="driver_unknown_error",
+    needs=("driver_answered",),
+    explains=("EC401",),
+)
+def driver_answers_unknown_error(this: Check, case: Case) -> Iterator[Finding]:
+    """The driver answers with an error that no check here knows.
+
+    What it means: A call into the driver failed, and none of the known causes fits.
+
+    Common causes: A rare state of driver or hardware.
+
+    What to do: Look the number up, read the kernel log, and show a snapshot to whoever helps you.
+    """
+    if case.gpus or case.cuda_available:
+        return
+    status = next((one for one in case.facts.nvidia.statuses if _is_unknown(one)), None)
+    if status is None:
+        return
+    yield this.finding(
+        say(
+            "The driver's call {call} failed with {code} ({name})",
+            call=status.call,
+            code=status.code,
+            name=status.name or "?",
+        ),
+        evidence=(exhibits.status(status), *_libraries(case)),
+        fixes=(remedies.kernel_log(), remedies.reboot(case), *remedies.report_it(case)),
+        severity=wish(case),
+        confidence="possible",
+    )
+
+
+def _is_unknown(status: ApiStatus) -> bool:
+    if status.api == "cuda":
+        return status.code not in _CUDA_NAMED
+    asks_for_all = any(word in status.call for word in ("Init", "DeviceGetCount", "DeviceGetHandle"))
+    return asks_for_all and status.code not in _NVML_NAMED
+
+
+def _libraries(case: Case) -> tuple[Evidence, ...]:
+    found: tuple[Library, ...] = case.facts.nvidia.libraries
+    return tuple(exhibits.library(one) for one in found[:2])
+
+
+CHECKS = (
+    driver_hung,
+    driver_library_crashed,
+    driver_library_foreign,
+    stub_libcuda,
+    driver_library_unreadable,
+    forward_compatibility_refused,
+    libcuda_of_other_version,
+    driver_lacks_function,
+    nvidia_smi_broken,
+    driver_slow,
+    driver_answers_unknown_error,
+)
