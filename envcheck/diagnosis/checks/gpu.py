@@ -1,0 +1,265 @@
+"""EC2xx: the GPUs themselves: there or not, started, lost, damaged."""
+
+from collections.abc import Iterator
+
+from envcheck.catalogue.remedies import page
+from envcheck.catalogue.remedies import remedies as mends
+from envcheck.diagnosis import exhibits, remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.checks.common import NO_CUDA, cards_on_bus, owns_its_driver
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.model.facts import Gpu, PciDevice
+from envcheck.model.report import Evidence, Finding
+from envcheck.model.text import say
+from envcheck.model.versions import numbers
+
+_LOST = ("GPU_IS_LOST", "RESET_REQUIRED")
+_DAMAGED = ("CORRUPTED_INFOROM", "INSUFFICIENT_POWER", "IRQ_ISSUE", "ECC_ERROR")
+
+
+@check("EC201", "no-nvidia-gpu", severity="info", needs=("has_nvidia",))
+def no_nvidia_gpu(this: Check, case: Case) -> Iterator[Finding]:
+    """There is no NVIDIA GPU.
+
+    What it means: No NVIDIA card is on the bus, so CUDA is not for this machine. That is no fault: torch computes on
+    the CPU, and a GPU of another maker has builds of its own.
+
+    Common causes: A laptop, a server or a virtual machine without such a GPU. A GPU that was not passed through to a
+    virtual machine.
+
+    What to do: Nothing. The CPU serves for development, tests, inference and the training of small models; the CPU
+    build is the smallest download.
+    """
+    if case.has_nvidia is not False or case.on_macos:
+        return
+    others = [name for name, found in (("AMD", case.amd_pci), ("Intel", case.intel_pci)) if found]
+    title = say("No NVIDIA GPU: torch computes on the CPU")
+    if others:
+        title = say("No NVIDIA GPU; the display adapter is from {makers}", makers=", ".join(others))
+    yield this.finding(
+        title,
+        why=say("good for development, tests, inference and the training of small models"),
+        evidence=tuple(exhibits.pci(card) for card in (*(case.amd_pci or ()), *(case.intel_pci or ()))[:3]),
+    )
+
+
+@check(
+    "EC237",
+    "wrong-kind-of-module",
+    cause="gpu_init_failed",
+    needs=("nvidia_pci", "nvidia_module_loaded"),
+    hears=("open_module_required", "open_module_refused"),
+    explains=(*NO_CUDA, "EC216"),
+)
+def wrong_kind_of_module(this: Check, case: Case) -> Iterator[Finding]:
+    """The GPU needs the other kind of kernel module.
+
+    What it means: NVIDIA's driver comes with an open and a proprietary kernel module. The newest GPUs work with the
+    open one only, GPUs before Turing with the proprietary one only. With the wrong one, no device is found.
+
+    Common causes: A new GPU was put into a machine that had the proprietary driver. The package of the other kind was
+    chosen.
+
+    What to do: Install the driver package of the right kind (the open one has "open" in its name), and restart.
+    """
+    told_open, told_closed = case.said("open_module_required"), case.said("open_module_refused")
+    module, rule = case.module("nvidia"), mends().open_module
+    flavour = module.flavour if module and module.loaded and not case.gpus else None
+    needs_open = _of_kind(case, rule.required_devices) if flavour == "proprietary" else ()
+    needs_closed = _of_kind(case, rule.refused_devices) if flavour == "open" else ()
+    if not (told_open or told_closed or needs_open or needs_closed):
+        return
+    to_open = bool(told_open or needs_open)
+    title = (
+        say("This GPU works with NVIDIA's open kernel module only")
+        if to_open
+        else say("This GPU works with NVIDIA's proprietary kernel module only")
+    )
+    what = (
+        say("Choose the driver package of the open kind")
+        if to_open
+        else say("Choose the driver package of the proprietary kind")
+    )
+    yield this.finding(
+        title,
+        evidence=(
+            *((exhibits.module(module),) if module else ()),
+            *map(exhibits.pci, (needs_open or needs_closed)[:2]),
+            *heard(told_open or told_closed),
+        ),
+        fixes=(remedies.step(what), *remedies.install_driver(case)),
+        confidence="certain" if told_open or told_closed else "likely",
+    )
+
+
+def _of_kind(case: Case, prefixes: tuple[str, ...]) -> tuple[PciDevice, ...]:
+    return tuple(card for card in case.nvidia_pci or () if card.device.lower().startswith(prefixes))
+
+
+@check(
+    "EC238",
+    "gpu-too-old-for-driver",
+    cause="gpu_init_failed",
+    needs=("nvidia_pci", "driver_version"),
+    hears=("legacy_driver",),
+    explains=(*NO_CUDA, "EC216"),
+)
+def gpu_too_old_for_driver(this: Check, case: Case) -> Iterator[Finding]:
+    """The driver no longer supports this GPU.
+
+    What it means: NVIDIA ends the support of old GPU families with a certain driver branch. A newer driver loads, but
+    finds no device that it supports.
+
+    Common causes: The distribution moved on to a newer driver branch.
+
+    What to do: Install the last branch that supports the GPU, and keep the system from replacing it.
+    """
+    told = case.said("legacy_driver")
+    last = max(mends().last_branch, key=lambda row: numbers(row.capability))
+    too_new = numbers(case.driver_version or "0")[:1] > numbers(last.branch)
+    old = _of_kind(case, mends().open_module.refused_devices) if too_new and not case.gpus else ()
+    if not told and not old:
+        return
+    branch = next((groups["branch"] for _, groups in told if "branch" in groups), last.branch)
+    yield this.finding(
+        say("This GPU is driven by the {branch} branch of the driver at most", branch=branch),
+        evidence=(
+            *map(exhibits.pci, old[:2]),
+            *exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions[:1]),
+            *heard(told),
+        ),
+        fixes=(
+            remedies.step(say("Install driver {branch} from {url}", branch=branch, url=page("nvidia_driver"))),
+            remedies.reboot(case),
+        ),
+        confidence="certain" if told else "likely",
+    )
+
+
+@check(
+    "EC217",
+    "gpu-lost",
+    cause="gpu_lost_xid",
+    needs=("driver_answered",),
+    hears=("gpu_lost_xid",),
+    explains=(*NO_CUDA, "EC404", "EC216", "EC419"),
+)
+def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
+    """A GPU no longer answers.
+
+    What it means: The driver lost its connection to a GPU while it ran (Xid 79, "fallen off the bus", GPU_IS_LOST), or
+    a GPU waits for a reset.
+
+    Common causes: Power supply or cables, heat, a loose card or riser, the firmware of the mainboard, a broken card.
+
+    What to do: Restart the machine (switch it off and on). If it comes back: check power cables and cooling, limit the
+    clocks or the power, update the firmware, have the card exchanged. On a cluster, drain the node.
+    """
+    told, status = case.said("gpu_lost_xid"), case.nvml_status(15, 16)
+    lost = [gpu for gpu in case.gpus or () if gpu.error in _LOST]
+    if not (told or status or lost):
+        return
+    title = say("A GPU was lost: it no longer answers the driver")
+    if lost:
+        title = say("GPU {index} was lost: it no longer answers the driver", index=lost[0].index)
+    yield this.finding(
+        title,
+        evidence=(*map(_broken, lost[:3]), *((exhibits.status(status),) if status else ()), *heard(told)),
+        fixes=(
+            remedies.kernel_log(),
+            remedies.reboot(case),
+            remedies.step(
+                say(
+                    "If it comes back: power cables, cooling, firmware of the mainboard; what the Xid means: {url}",
+                    url=page("xid"),
+                )
+            ),
+        ),
+    )
+
+
+def _broken(gpu: Gpu) -> Evidence:
+    words = " ".join(word for word in (gpu.name, gpu.error, gpu.error_call) if word)
+    return fact(f"nvidia.gpus[{gpu.index}].error", words, gpu.look)
+
+
+@check(
+    "EC218",
+    "gpu-hardware-fault",
+    cause="gpu_hardware_fault",
+    needs=("driver_answered",),
+    hears=("gpu_hardware_fault",),
+    explains=(*NO_CUDA, "EC404", "EC414"),
+)
+def gpu_hardware_fault(this: Check, case: Case) -> Iterator[Finding]:
+    """The GPU reports a fault of its hardware.
+
+    What it means: The driver reports a damaged infoROM, missing power, lost interrupts, or memory errors that ECC
+    could not correct.
+
+    Common causes: An extra power cable that is not plugged in, a failing card, memory that wears out.
+
+    What to do: Check the power cables, reset or restart, and have the card exchanged if it stays. On a cluster, drain
+    the node.
+    """
+    told, status = case.said("gpu_hardware_fault"), case.nvml_status(8, 11, 14)
+    broken = [gpu for gpu in case.gpus or () if gpu.error in _DAMAGED]
+    if not (told or status or broken):
+        return
+    works = bool(case.cuda_available) and all(card.kernel_ok is not False for card in case.cards)
+    yield this.finding(
+        say("A GPU reports a fault of its hardware"),
+        evidence=(*map(_broken, broken[:3]), *((exhibits.status(status),) if status else ()), *heard(told)),
+        fixes=(
+            remedies.line(say("Read its errors"), "nvidia-smi -q -d ECC,PAGE_RETIREMENT"),
+            remedies.kernel_log(),
+            remedies.reboot(case),
+        ),
+        severity="warning" if works else "error",
+    )
+
+
+@check(
+    "EC216",
+    "gpu-not-initialised",
+    cause="gpu_init_failed",
+    needs=("nvidia_module_loaded", "nvidia_pci", "gpus"),
+    hears=("gpu_init_failed",),
+    explains=NO_CUDA,
+)
+def gpu_not_initialised(this: Check, case: Case) -> Iterator[Finding]:
+    """The driver is loaded, but could not start the GPU.
+
+    What it means: The kernel module runs and the card is on the bus, yet the driver lists no device ("No devices were
+    found", RmInitAdapter failed in the kernel log).
+
+    Common causes: A driver that does not fit the GPU (too old for it, or the proprietary module for a GPU that needs
+    the open one). A card without power or in a deep sleep (revision ff). A firmware setting.
+
+    What to do: Read the kernel log; install the newest driver; restart with the power off for a moment.
+    """
+    told = case.said("gpu_init_failed")
+    bound = [card for card in case.nvidia_pci or () if card.driver == "nvidia" or card.revision == "ff"]
+    silent = case.nvidia_module_loaded and case.gpus == () and bound and owns_its_driver(case)
+    asleep = [card for card in bound if card.revision == "ff"]
+    if case.gpus or not (told or silent or (asleep and case.pasted)):
+        return
+    module = case.module("nvidia")
+    yield this.finding(
+        say("The NVIDIA driver is loaded, but finds no GPU that it can start"),
+        why=say("the card does not answer on the bus (revision ff)") if asleep else None,
+        evidence=(*((exhibits.module(module),) if module else ()), *cards_on_bus(case, 2), *heard(told)),
+        fixes=(remedies.kernel_log(), *remedies.install_driver(case)),
+        confidence="certain" if silent else "likely",
+    )
+
+
+CHECKS = (
+    no_nvidia_gpu,
+    wrong_kind_of_module,
+    gpu_too_old_for_driver,
+    gpu_lost,
+    gpu_hardware_fault,
+    gpu_not_initialised,
+)
