@@ -1,14 +1,14 @@
 """The `envcheck` command: subcommands loaded when they are called, and the one boundary where errors end."""
 
 import gettext
+import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 import click
 
-from envcheck import __version__
+from envcheck import __version__, commands
 from envcheck.commands.clickwork import Command, common_options, option
 from envcheck.commands.world import World
 from envcheck.locale import spoken_by_libraries
@@ -32,7 +32,6 @@ COMMANDS: dict[str, Entry] = {
     "compare": Entry("compare", "compare", "Compare snapshots of several machines."),
     "catalogue": Entry("catalogue", "catalogue", "Show or update what is known of releases and drivers."),
 }
-_FOLDER = Path(__file__).parent / "commands"
 
 
 class LazyGroup(Command, click.Group):
@@ -40,7 +39,8 @@ class LazyGroup(Command, click.Group):
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         """The subcommands whose modules are there."""
-        return [name for name, entry in COMMANDS.items() if (_FOLDER / f"{entry.module}.py").is_file()]
+        there = {file.name for file in os.scandir(commands.__path__[0])}
+        return [name for name, entry in COMMANDS.items() if f"{entry.module}.py" in there]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The subcommand, imported now."""
@@ -94,8 +94,15 @@ cli.params += common_options()
 
 
 def main() -> NoReturn:
-    """The console script."""
-    sys.exit(run(sys.argv[1:], World()))
+    """The console script.
+
+    It leaves without the interpreter's tear-down, which would take a sixth of the time of `envcheck --version`
+    (8 of 50 ms measured) and would wait for threads that wait for a driver.
+    """
+    world = World()
+    code = run(sys.argv[1:], world)
+    world.flush()
+    os._exit(code)
 
 
 def run(argv: Sequence[str], world: World) -> int:

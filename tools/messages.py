@@ -100,10 +100,11 @@ def compiled(together: Merged) -> bytes:
 
 def up_to_date(together: Merged) -> bool:
     """Whether the compiled file says what the fragments say."""
-    with COMPILED.open("rb") as file:
-        there = {message.id: message.string for message in read_mo(file) if message.id}
-    with io.BytesIO(compiled(together)) as file:
-        return there == {message.id: message.string for message in read_mo(file) if message.id}
+    return COMPILED.is_file() and _entries(COMPILED.read_bytes()) == _entries(compiled(together))
+
+
+def _entries(compiled_file: bytes) -> dict[str, str]:
+    return {str(message.id): str(message.string) for message in read_mo(io.BytesIO(compiled_file)) if message.id}
 
 
 def fields(message: str) -> set[str]:

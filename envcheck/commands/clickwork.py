@@ -1,15 +1,44 @@
 """click, made to speak our languages: commands, options and choices whose help is translated when it is shown."""
 
 import gettext
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import click
 
 from envcheck.commands.world import World
 from envcheck.locale import LANGUAGES, paragraphs
+from envcheck.render.layout import cells, pad, wrap
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Formatter(click.HelpFormatter):
+    """Lays out help in terminal cells: click counts characters, and Chinese ones are two cells wide."""
+
+    def write_text(self, text: str) -> None:
+        """A paragraph, wrapped."""
+        for line in wrap(text, self.width - self.current_indent):
+            self.write(f"{'':{self.current_indent}}{line}\n")
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """A list of names and what they mean, in two columns; a long name has its line for itself."""
+        listed = list(rows)
+        indent = self.current_indent
+        column = min(max(cells(name) for name, _ in listed), col_max) + col_spacing
+        for name, meaning in listed:
+            lines = wrap(meaning, max(self.width - indent - column, 10))
+            if cells(name) + col_spacing <= column:
+                self.write(" " * indent + pad(name, column) + lines.pop(0) + "\n")
+            else:
+                self.write(" " * indent + name + "\n")
+            self.write("".join(" " * (indent + column) + line + "\n" for line in lines))
+
+
+class Context(click.Context):
+    """A context whose help is laid out by our formatter."""
+
+    formatter_class = Formatter
 
 
 class Option(click.Option):
@@ -26,6 +55,8 @@ class Option(click.Option):
 
 class Command(click.Command):
     """A command whose docstring is translated paragraph by paragraph."""
+
+    context_class = Context
 
     def format_help_text(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The docstring in `--help`, translated."""

@@ -8,6 +8,7 @@ import click
 from envcheck.commands.clickwork import option
 from envcheck.commands.nearest import unknown
 from envcheck.commands.world import World
+from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Facts
 from envcheck.model.report import Examination
 from envcheck.model.text import say
@@ -19,14 +20,25 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0.5 <= seconds <= 86400:
+        what = say("{value} is no number of seconds between 0.5 and 86400", value=value)
+        raise EnvcheckError(what, where="--deadline")
+    return seconds
+
+
 def looking_options(function: Function) -> Function:
     """`--python`, `--deadline` and `--no-torch`."""
     for decorate in (
         option("--no-torch", "torch", flag_value=False, default=True, help="Do not import torch."),
         option(
             "--deadline",
-            type=click.FloatRange(min=0.5, max=86400),
-            default=60.0,
+            callback=_seconds,
+            default="60",
             metavar="SECONDS",
             show_default=True,
             help="Stop looking after so many seconds.",

@@ -1,8 +1,8 @@
 """What a command is given from outside: the machine, the catalogue, streams and the clock. Tests hand in their own."""
 
+import io
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,6 +11,8 @@ import click
 from envcheck.locale import VARIABLES, choose
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from envcheck.catalogue import Catalogue
     from envcheck.model.text import Text
     from envcheck.probes.system import System
@@ -24,7 +26,8 @@ _SEEN = ("ENVCHECK_LANG", *VARIABLES, *_DRAWING, "ENVCHECK_TRACEBACK")
 class World:
     """Everything outside, made when it is first asked for.
 
-    `asked_language` is what `--lang` said; it stands before ENVCHECK_LANG and the locale.
+    `asked_language` is what `--lang` said; it stands before ENVCHECK_LANG and the locale. A stream that was closed
+    before the start (`>&-`) swallows what is written.
     """
 
     def __init__(
@@ -35,14 +38,14 @@ class World:
         out: TextIO | None = None,
         err: TextIO | None = None,
         stdin: TextIO | None = None,
-        now: Callable[[], datetime] | None = None,
+        now: "Callable[[], datetime] | None" = None,
     ) -> None:
         self._system = system
         self._catalogue = catalogue
-        self.out = out or sys.stdout
-        self.err = err or sys.stderr
-        self.stdin = stdin or sys.stdin
-        self.now = now or (lambda: datetime.now(timezone.utc))
+        self.out = out or sys.stdout or io.StringIO()
+        self.err = err or sys.stderr or io.StringIO()
+        self.stdin = stdin or sys.stdin or io.StringIO()
+        self._now = now
         self.asked_language: str | None = None
 
     @cached_property
@@ -62,6 +65,14 @@ class World:
         from envcheck.catalogue import Catalogue
 
         return Catalogue.shipped()
+
+    def now(self) -> "datetime":
+        """The time, in UTC."""
+        if self._now is not None:
+            return self._now()
+        from datetime import datetime, timezone
+
+        return datetime.now(timezone.utc)
 
     def env(self, name: str) -> str | None:
         """One of the variables that say how to speak and to draw."""
@@ -98,6 +109,13 @@ class World:
         from envcheck.render.terminal import write
 
         write(self.out, text, colour=self.terminal.colour)
+
+    def flush(self) -> None:
+        """Hand everything that was written to the operating system."""
+        from envcheck.render.terminal import write
+
+        for stream in (self.out, self.err):
+            write(stream, "")
 
     def warn(self, text: "Text") -> None:
         """Say a line on standard error."""

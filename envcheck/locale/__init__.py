@@ -4,11 +4,11 @@
 """
 
 import gettext
+import io
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 
 LANGUAGES = ("en", "zh")
 VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
@@ -40,8 +40,7 @@ def translations(language: str) -> gettext.NullTranslations:
     folder = _FOLDERS.get(language)
     if folder is None:
         return gettext.NullTranslations()
-    compiled = Path(__file__).parent / folder / "LC_MESSAGES" / "envcheck.mo"
-    with compiled.open("rb") as file:
+    with io.FileIO(f"{__path__[0]}/{folder}/LC_MESSAGES/envcheck.mo") as file:
         return gettext.GNUTranslations(file)
 
 

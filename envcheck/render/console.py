@@ -165,10 +165,9 @@ class _Screen:
         return _hung("  ", 4, wrap(f"{result.code} {result.slug} {status}{why}", self.width - 4))
 
     def _conclusion(self, report: Report) -> Iterator[str]:
-        sentences = [verdict.headline(report), verdict.trains_on(report)]
-        text = " ".join(map(self.voice, sentences))
-        for line in wrap(text, self.width):
+        for line in wrap(self.voice(verdict.headline(report)), self.width):
             yield self.terminal.style(self._paint(line, _VERDICTS[report.verdict]), bold=True)
+        yield from wrap(self.voice(verdict.trains_on(report)), self.width)
         if report.findings:
             yield from wrap(self.voice(verdict.tally(report)), self.width)
 

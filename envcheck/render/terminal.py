@@ -60,7 +60,11 @@ def can_show(stream: TextIO, text: str) -> bool:
 
 
 def write(stream: TextIO, text: str, *, colour: bool = False) -> None:
-    """Write and flush; characters that the encoding lacks become escapes, a reader that went away ends it quietly."""
+    """Write and flush; characters that the encoding lacks become escapes, a reader that went away ends it quietly.
+
+    Raises:
+        EnvcheckError: the stream takes no more, for instance because the disk is full.
+    """
     encoding = stream.encoding or "ascii"
     if not can_show(stream, text):
         text = text.encode(encoding, "backslashreplace").decode(encoding)
@@ -69,6 +73,12 @@ def write(stream: TextIO, text: str, *, colour: bool = False) -> None:
         stream.flush()
     except BrokenPipeError:
         _silence(stream)
+    except OSError as error:
+        from envcheck.model.errors import EnvcheckError
+        from envcheck.model.text import say
+
+        _silence(stream)
+        raise EnvcheckError(say("cannot write: {reason}", reason=error.strerror or error), where=stream.name) from None
 
 
 def _silence(stream: TextIO) -> None:
