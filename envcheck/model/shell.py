@@ -1,10 +1,19 @@
-"""Commands as people paste them: argv to one line, quoted for sh, cmd or PowerShell."""
+"""Commands as people paste them: argv to one line, quoted for sh, cmd or PowerShell.
 
+Redacted facts say `~` for the home directory and `$USER` for the user's name. Both become the shell's own words for
+them, so that a command made of redacted paths does what it says where it is pasted.
+"""
+
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Literal
 
 Shell = Literal["sh", "cmd", "powershell"]
+
+HOME = "~"
+USER = "$USER"
+_PLACES = re.compile(r"(^~(?=$|[/\\])|\$USER(?![A-Za-z0-9_]))")
 
 _CMD_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/\\+@~")
 _POWERSHELL_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.:/\\+~")
@@ -13,15 +22,29 @@ _POWERSHELL_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWX
 def join(argv: Sequence[str], shell: Shell = "sh") -> str:
     """One line that the shell splits back into `argv`."""
     if shell == "sh":
-        return shlex.join(argv)
+        return " ".join(_sh(word) for word in argv)
     if shell == "cmd":
         return " ".join(_cmd(word) for word in argv)
     head, *rest = (_powershell(word) for word in argv)
-    call = "& " + head if head.startswith("'") else head
+    call = "& " + head if head.startswith(("'", '"')) else head
     return " ".join((call, *rest))
 
 
+def _sh(word: str) -> str:
+    if word.startswith("~\\"):
+        return shlex.quote(word)
+    first, *others = _PLACES.split(word)
+    line = shlex.quote(first) if first or not others else ""
+    for place, text in zip(others[::2], others[1::2], strict=True):
+        if place == HOME:  # its slash must not be quoted, or the shell leaves it as it is
+            line += HOME + text[:1] + (shlex.quote(text[1:]) if text[1:] else "")
+        else:
+            line += f'"{place}"' + (shlex.quote(text) if text else "")
+    return line
+
+
 def _cmd(word: str) -> str:
+    word = _PLACES.sub(lambda place: "%USERPROFILE%" if place[0] == HOME else "%USERNAME%", word)
     if word and all(char in _CMD_SAFE for char in word):
         return word
     # The C runtime's rule: backslashes before a quote are doubled; % has no escape inside quotes at a prompt.
@@ -36,6 +59,9 @@ def _cmd(word: str) -> str:
 
 
 def _powershell(word: str) -> str:
+    if _PLACES.search(word):
+        escaped = re.sub(r'([`"$])', r"`\1", _PLACES.sub(lambda place: "\0" if place[0] == HOME else "\1", word))
+        return '"' + escaped.replace("\0", "$HOME").replace("\1", "${env:USERNAME}") + '"'
     if word and all(char in _POWERSHELL_SAFE for char in word):
         return word
     return "'" + word.replace("'", "''") + "'"
