@@ -59,3 +59,20 @@ class Plan(Value, frozen=True, kw_only=True):
     notes: tuple[Text, ...] = ()
     nearest: tuple[Text, ...] = ()
     """When nothing fits: the smallest changes that would make something fit."""
+
+
+class Wish(Value, frozen=True, kw_only=True):
+    """What was asked of a plan."""
+
+    torch: str | None = None
+    """A version (`2.6` stands for every 2.6.x) or a specifier (`>=2.4,<2.9`)."""
+    cuda: str | None = None
+    """A toolkit, `12.6`."""
+    variant: str | None = None
+    """`cpu`, `cu126`, `rocm6.4`, `xpu`, `mps`."""
+    pre: bool = False
+    """Whether pre-releases count."""
+    requirements: tuple[str, ...] = ()
+    """Requirements of torch, torchvision and torchaudio in the form of `packaging`."""
+    conda: bool = False
+    """conda packages rather than wheels."""
