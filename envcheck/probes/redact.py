@@ -1,0 +1,198 @@
+"""Facts without what belongs to a person: credentials, home directory, user and host names, addresses, GPU serials.
+
+By structure: what is secret is known first (from the environment and the facts) and replaced as exact text; URLs are
+taken apart. Equal things stay equal, so that a redacted snapshot gives the same report, which is why `doctor` judges
+redacted facts too. The home directory becomes `~` and the user's name in a path `$USER`: a shell puts them back.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from envcheck.model.facts import Facts
+from envcheck.model.shell import HOME, USER
+from envcheck.model.urls import HIDDEN, is_loopback, without_credentials
+from envcheck.probes.system import System
+
+_COMMON_NAMES = """
+root user users admin administrator ubuntu debian centos fedora rocky ec2-user azureuser opc pi runner docker jovyan
+nobody nvidia cuda torch pytorch python conda mamba app work workspace data home default test dev system ai ml gpu cpu
+localhost host container bin lib usr opt tmp var mnt pip uv linux windows local site packages
+"""
+_COMMON = frozenset(_COMMON_NAMES.split())
+"""Names that identify nobody, and that facts are full of."""
+_SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|PRIVATE_?KEY|_AUTH\b|_PAT\b", re.IGNORECASE
+)
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>|`]{1,2048}")
+_BARE_LOGIN = re.compile(r"[^\s:@/'\"]{1,64}:[^\s@'\"]{1,128}@(?=[A-Za-z0-9.-]{1,253}(?::\d|\.[a-z]{2}))")
+_OTHERS_HOME = re.compile(r"(?<=[/\\]home[/\\])[^/\\\s'\":;,]+|(?<=[/\\]Users[/\\])[^/\\\s'\":;,]+")
+_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_SHORT_UUID = re.compile(r"(?<=GPU-)[0-9a-fA-F-]{4,35}|(?<=MIG-)[0-9a-fA-F-]{4,35}")
+_NUMBERED = "00000000-0000-0000-0000-"
+_IP = re.compile(
+    r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d\.)(?!\w)|(?<=\[)[0-9A-Fa-f:]{2,39}:[0-9A-Fa-f:.]{1,39}(?=\])"
+)
+_IP_BY_CONTEXT = re.compile(
+    r"(?:(?<=://)|(?<=@)|(?<=host=')|(?<=host )|(?<=address )|(?<=from )|(?<=to ))(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"
+    r"|(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?=:\d)"
+)
+_GROUPS = frozenset(
+    ("root", "video", "render", "docker", "sudo", "wheel", "adm", "users", "nvidia", "vglusers", "admin")
+)
+_ADDRESS_ROOMS = frozenset(("proxies", "routes", "settings"))
+
+
+class Secrets(NamedTuple):
+    """What is replaced wherever it stands: exact texts, and directories and names at the edges of words."""
+
+    homes: tuple[str, ...] = ()
+    user: str | None = None
+    hosts: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+
+def secrets_of(system: System) -> Secrets:
+    """What must not leave this machine, from its environment."""
+    from pathlib import Path
+
+    home = (system.home() or "").rstrip("/\\")
+    real = str(Path(home).resolve()) if home and not system.fake else home
+    host = system.hostname() or ""
+    words = [word for name, value in system.environ.items() for word in _words(name, value)]
+    addresses = [
+        found[0] for name in ("SSH_CONNECTION", "SSH_CLIENT") for found in _IP.finditer(system.env(name) or "")
+    ]
+    return Secrets(
+        homes=tuple(dict.fromkeys(path for path in (home, real) if len(path) > 1)),
+        user=_name(system.user()),
+        hosts=tuple(dict.fromkeys(name for name in (host, host.partition(".")[0]) if _name(name))),
+        words=tuple(sorted({word for word in words if len(word) > 2}, key=len, reverse=True)),
+        addresses=tuple(addresses),
+    )
+
+
+def redact(facts: Facts, secrets: Secrets) -> Facts:
+    """The same facts without secrets; doing it twice changes nothing."""
+    pen = _Pen(secrets)
+    document = msgspec.to_builtins(facts)
+    for room in ("nvidia", *sorted(_ADDRESS_ROOMS)):
+        document[room] = pen.walk(document[room], room)
+    for room in document.keys() - _ADDRESS_ROOMS - {"nvidia"}:
+        document[room] = pen.walk(document[room], room)
+    groups = document["host"]["groups"]
+    document["host"]["groups"] = None if groups is None else [name for name in groups if name.lower() in _GROUPS]
+    return msgspec.convert({**document, "redacted": True}, Facts)
+
+
+class _Pen:
+    """Strikes out, and remembers which pseudonym stands for what."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._uuids: dict[str, str] = {}
+        self._addresses: dict[str, str] = {}
+        for address in secrets.addresses:
+            self._address(address)
+        self._words = _any_of(secrets.words)
+        self._homes = _any_of(secrets.homes, r"(?:(?<=://)|(?<![\w.~/\\-]))", r"(?![\w.-])")
+        self._names = _any_of((secrets.user,) if secrets.user else (), r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])")
+        self._hosts = _any_of(secrets.hosts, r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])")
+
+    def walk(self, value: Any, room: str) -> Any:
+        """`value` (of JSON) with every text in it struck out."""
+        if isinstance(value, str):
+            return self.text(value, room)
+        if isinstance(value, (list, tuple)):
+            return [self.walk(item, room) for item in value]
+        if isinstance(value, dict):
+            return {key: self.walk(item, room) for key, item in value.items()}
+        return value
+
+    def text(self, text: str, room: str) -> str:
+        """One text of that room of the facts."""
+        if self._words:
+            text = self._words.sub(HIDDEN, text)
+        if "@" in text or "://" in text:
+            text = _URL.sub(lambda found: without_credentials(found[0]), text)
+            text = _BARE_LOGIN.sub(HIDDEN + "@", text)
+        if any(mark in text for mark in "/\\@ \n"):
+            text = self._places(text)
+        if "-" in text:
+            text = _UUID.sub(lambda found: self._uuid(found[0]), text)
+            text = _SHORT_UUID.sub(lambda found: self._uuid(found[0]), text) if room == "variables" else text
+        if text.count(".") > 2 or "::" in text:
+            text = self._without_addresses(text, room)
+        return text
+
+    def _places(self, text: str) -> str:
+        """Paths and sentences without home, user and host."""
+        if self._homes:
+            text = self._homes.sub(HOME, text)
+        text = _OTHERS_HOME.sub(self._other, text)
+        if self._names:
+            text = self._names.sub(lambda found: "user" if text[found.end() : found.end() + 1] == "_" else USER, text)
+        return self._hosts.sub("host", text) if self._hosts else text
+
+    def _other(self, found: re.Match[str]) -> str:
+        return found[0] if found[0] in (self._secrets.user, USER, "Public", "Shared", *_COMMON) else "user"
+
+    def _uuid(self, uuid: str) -> str:
+        uuid = uuid.lower()
+        if uuid.startswith(_NUMBERED):
+            return uuid
+        known = [full for full in self._uuids if full.startswith(uuid)]
+        full = known[0] if len(known) == 1 else uuid
+        return self._uuids.setdefault(full, f"{_NUMBERED}{len(self._uuids) + 1:012d}")
+
+    def _without_addresses(self, text: str, room: str) -> str:
+        if room in _ADDRESS_ROOMS:
+            return _IP.sub(lambda found: self._address(found[0]), text)
+        text = _IP_BY_CONTEXT.sub(lambda found: self._address(found[0]), text)
+        if room in ("messages", "observations", "variables"):
+            for address, pseudonym in self._addresses.items():
+                text = re.sub(rf"(?<![\w.]){re.escape(address)}(?![\w.])", pseudonym, text)
+        return text
+
+    def _address(self, address: str) -> str:
+        """Stable stand-ins from the blocks kept for documentation."""
+        if is_loopback(address) or address.startswith(("192.0.2.", "2001:db8:", "0.0.0.0")):  # noqa: S104 - compared
+            return address
+        number = len(self._addresses) + 1
+        stand_in = f"2001:db8::{number:x}" if ":" in address else f"192.0.2.{number % 256}"
+        return self._addresses.setdefault(address, stand_in)
+
+
+def _any_of(texts: Iterable[str], before: str = "", after: str = "") -> re.Pattern[str] | None:
+    ordered = sorted(filter(None, texts), key=len, reverse=True)
+    return re.compile(before + "(?:" + "|".join(map(re.escape, ordered)) + ")" + after) if ordered else None
+
+
+def _name(name: str | None) -> str | None:
+    """A name that says who or where; None for one that does not."""
+    return name if name and len(name) > 1 and name.lower() not in _COMMON and not name.isdigit() else None
+
+
+def _words(name: str, value: str) -> Iterator[str]:
+    """Secrets in an environment variable: what its name says, and logins, queries and tokens of URLs in it."""
+    if _SECRET_NAME.search(name) and len(value) > 5 and not value.islower() and not value.startswith("/"):
+        yield value
+    for part in re.split(r"[\s,;]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", value) if "@" in value or "?" in value else ():
+        rest = part.rpartition("://")[2]
+        if rest == part and not name.lower().endswith("proxy"):
+            continue
+        login = rest.rpartition("@")[0]
+        if "/" not in login.partition(":")[0]:  # an @ in a path is no login
+            yield from (word for half in login.split(":", 1) for word in _spellings(half))
+        yield from (pair.partition("=")[2] for pair in rest.partition("?")[2].split("&") if len(pair) > 8)
+
+
+def _spellings(word: str) -> tuple[str, ...]:
+    from urllib.parse import unquote
+
+    if word.lower() in _COMMON or len(word) < 3:
+        return ()
+    return word, unquote(word)
