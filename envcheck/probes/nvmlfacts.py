@@ -264,7 +264,7 @@ class _Reading:
     def expected(self, step: str, code: int) -> bool:
         if step.startswith(_INIT) and self.started:
             return True
-        if step.startswith("nvmlDeviceGet") and not step.startswith(_ESSENTIAL):
+        if "(" in step and not step.startswith(_ESSENTIAL):
             return code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND, VERSION_MISMATCH) or (code == NOT_FOUND and "/" in step)
         newer_answered = self.code("nvmlSystemGetCudaDriverVersion") == 0
         return step == "nvmlSystemGetCudaDriverVersion_v2" and code == FUNCTION_NOT_FOUND and newer_answered
