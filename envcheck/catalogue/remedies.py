@@ -62,6 +62,15 @@ class OpenModule(Value, frozen=True, kw_only=True):
     date: str
 
 
+class Override(Value, frozen=True, kw_only=True):
+    """The value of HSA_OVERRIDE_GFX_VERSION that lets AMD targets run a relative's kernels."""
+
+    targets: tuple[str, ...]
+    value: str
+    source: str
+    date: str
+
+
 class Remedies(Value, frozen=True, kw_only=True):
     """The whole data file."""
 
@@ -69,6 +78,7 @@ class Remedies(Value, frozen=True, kw_only=True):
     page: dict[str, Page]
     last_branch: tuple[LastBranch, ...]
     open_module: OpenModule
+    override: tuple[Override, ...]
 
 
 @cache
@@ -82,6 +92,11 @@ def distribution(os_name: str | None) -> Distribution | None:
     name = (os_name or "").lower()
     fits = [(len(head), each) for each in remedies().distribution for head in each.names if name.startswith(head)]
     return max(fits, key=lambda fit: fit[0])[1] if fits else None
+
+
+def override(gfx: str) -> str | None:
+    """The HSA_OVERRIDE_GFX_VERSION that is known to help an AMD target."""
+    return next((row.value for row in remedies().override if gfx in row.targets), None)
 
 
 def page(name: str) -> str:

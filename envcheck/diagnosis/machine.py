@@ -69,6 +69,11 @@ class Machine:
             if seen.detail and seen.look in _LOOKS_WITH_WORDS:
                 yield Message(kind="error", text=seen.detail, look=seen.look, where=f"observations.{seen.look}")
 
+    @cached_property
+    def anything_said(self) -> bool | None:
+        """True when there is any message at all."""
+        return True if self.heard else None
+
     # --- the system ------------------------------------------------------------------------------------------------
 
     @cached_property
@@ -107,6 +112,21 @@ class Machine:
         """Whether the look at torch was ended by SIGILL."""
         seen = self.facts.observation("torch")
         return None if seen is None else seen.signal == "SIGILL"
+
+    @cached_property
+    def scheduler(self) -> str | None:
+        """The cluster scheduler whose job this is, or `none`."""
+        return self.facts.host.scheduler
+
+    @cached_property
+    def wsl(self) -> bool | None:
+        """Whether this is the Windows Subsystem for Linux."""
+        return self.facts.host.wsl
+
+    @cached_property
+    def jetson(self) -> bool | None:
+        """Whether this is a Jetson board."""
+        return self.facts.host.jetson
 
     @cached_property
     def driver_os(self) -> str | None:
@@ -309,3 +329,15 @@ class Machine:
             )
             for one in self.facts.nvidia.gpus or ()
         )
+
+    @cached_property
+    def card_list(self) -> tuple[Card, ...] | None:
+        """The same, None when no GPU is known."""
+        return self.cards or None
+
+    @cached_property
+    def amd_targets(self) -> tuple[str, ...] | None:
+        """The `gfx` names of the AMD GPUs, as torch or the kernel tells them; None when none is known."""
+        seen = [card.gfx.split(":")[0] for card in self.cards if card.gfx]
+        known = [one.gfx for one in self.facts.amd.gpus or () if one.gfx]
+        return tuple(dict.fromkeys(seen or known)) or None

@@ -282,6 +282,14 @@ def give_container_gpus(case: Case) -> tuple[Fix, ...]:
     return (line(say("Start the container with its GPUs"), "docker run --gpus all IMAGE COMMAND"),)
 
 
+def set_in_container(name: str, value: str) -> Fix:
+    """Start the container with a variable set."""
+    return line(
+        say("Start the container with {name}={value}", name=name, value=value),
+        f"docker run --gpus all -e {name}={value} IMAGE COMMAND",
+    )
+
+
 def install_container_toolkit(case: Case) -> tuple[Fix, ...]:
     """Install nvidia-container-toolkit on the host and tell docker of it."""
     known = distribution(case.facts.host.os_name)

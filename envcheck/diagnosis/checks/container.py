@@ -1,0 +1,256 @@
+"""EC2xx: containers and cluster jobs that were given no GPU."""
+
+from collections.abc import Iterator
+
+from envcheck.diagnosis import exhibits, remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.checks.common import NO_CUDA
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
+from envcheck.model.facts import DeviceNode
+from envcheck.model.report import Evidence, Finding, Fix, Severity
+from envcheck.model.text import say
+
+_DENIED = ("EPERM", "EACCES")
+_ASKS = {
+    "slurm": "srun --gres=gpu:1 --pty bash",
+    "pbs": "qsub -I -l select=1:ngpus=1",
+    "lsf": "bsub -gpu num=1 -Is bash",
+    "sge": "qrsh -l gpu=1",
+}
+_WISH: dict[str | None, Severity] = {"cuda": "error", None: "warning"}
+
+
+def _gpu_nodes(case: Case) -> tuple[DeviceNode, ...]:
+    return tuple(node for node in case.nodes or () if node.path.removeprefix("/dev/nvidia").isdigit())
+
+
+@check(
+    "EC228",
+    "container-toolkit-missing",
+    cause="container_toolkit_missing",
+    hears=("container_toolkit_missing",),
+    needs=("anything_said",),
+    explains=(*NO_CUDA, "EC204", "EC202"),
+)
+def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
+    """Docker does not know how to hand out GPUs.
+
+    What it means: Docker was asked for a GPU (--gpus) and has nothing that could provide it: the NVIDIA Container
+    Toolkit is not installed, or Docker was not told of it.
+
+    Common causes: A fresh host. Docker from snap, or Docker Desktop's own engine, which does not see the toolkit.
+
+    What to do: Install nvidia-container-toolkit on the host, configure the runtime, and restart Docker.
+    """
+    told = case.said("container_toolkit_missing")
+    if told:
+        yield this.finding(
+            say("Docker has no NVIDIA runtime: the NVIDIA Container Toolkit is missing on the host"),
+            evidence=heard(told),
+            fixes=remedies.install_container_toolkit(case),
+        )
+
+
+@check(
+    "EC204",
+    "container-without-gpu",
+    cause="container_no_gpu",
+    hears=("container_no_gpu", "docker_without_gpus"),
+    needs=("in_container", "nodes"),
+    explains=(*NO_CUDA, "EC202", "EC213", "EC216", "EC244"),
+)
+def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
+    """The container was started without its host's GPUs.
+
+    What it means: A container sees a GPU only when it is started with it: then the runtime brings in the devices
+    (/dev/nvidia0) and the driver's libraries (libcuda). Here one of them is missing.
+
+    Common causes: docker run without --gpus all; --privileged does not replace it. A pod without a limit for
+    nvidia.com/gpu. NVIDIA_VISIBLE_DEVICES=void or none. NVIDIA_DRIVER_CAPABILITIES without "compute".
+
+    What to do: Start the container with its GPUs.
+    """
+    told = case.said("container_no_gpu") or _started_without(case)
+    lacking = _lacking(case)
+    if case.cuda_available or (case.gpus and not lacking) or not (told or lacking):
+        return
+    capabilities = case.variable("NVIDIA_DRIVER_CAPABILITIES")
+    fixes = remedies.give_container_gpus(case)
+    if lacking and case.gpus and capabilities is not None:
+        fixes = (remedies.set_in_container("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),)
+    yield this.finding(
+        say("This container was started without a GPU of its host"),
+        evidence=(*heard(told), *lacking),
+        fixes=fixes,
+        severity="error" if told else _WISH.get(case.build_kind, "info"),
+        confidence="certain" if lacking else "likely",
+    )
+
+
+def _started_without(case: Case) -> Said:
+    """A command that starts a container without GPUs counts when something inside missed one."""
+    missed = case.said("driver_missing") or case.said("no_cuda_gpus") or case.cuda_available is False
+    return case.said("docker_without_gpus") if missed and not case.said("container_toolkit_missing") else ()
+
+
+def _lacking(case: Case) -> tuple[Evidence, ...]:
+    """What shows that the host has a GPU and the container has not."""
+    if not case.in_container or case.nodes is None or case.facts.host.wsl:
+        return ()
+    module = case.module("nvidia")
+    host = [exhibits.module(module)] if module and module.loaded else []
+    host += [exhibits.pci(card) for card in (case.nvidia_pci or ())[:1]]
+    if not host:
+        return ()
+    variables = ("NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES")
+    told = [
+        fact(f"variables.{name}", value, "environment")
+        for name in variables
+        if (value := case.variable(name)) is not None
+    ]
+    if not _gpu_nodes(case):
+        return (*host, fact("nvidia.nodes", "no /dev/nvidia0", "files"), *told)
+    absent = [one for one in case.libraries("libcuda") if one.path is None and one.error]
+    if case.has_library("libcuda") is False and absent and not case.said("driver_library_unreadable"):
+        return (*host, *map(exhibits.library, absent[:1]), *told)
+    return ()
+
+
+@check(
+    "EC226",
+    "container-lost-gpu",
+    cause="container_lost_gpu_cgroup",
+    hears=("container_lost_gpu_cgroup",),
+    needs=("in_container", "nodes"),
+    explains=(*NO_CUDA, "EC227"),
+)
+def container_lost_gpu(this: Check, case: Case) -> Iterator[Finding]:
+    """The container had its GPUs and lost them.
+
+    What it means: The device files are there, but opening them is refused, and NVML says "Unknown Error". The host
+    took the permission away while the container ran; outside everything works.
+
+    Common causes: systemctl daemon-reload on the host (an update does it, too) rewrites the cgroup's device rules, of
+    which systemd does not know those that the container runtime added.
+
+    What to do: Start the container anew. To keep it from coming back, let Docker use cgroupfs, or hand the GPUs over
+    through CDI.
+    """
+    told, status = case.said("container_lost_gpu_cgroup"), case.nvml_status(999)
+    refused = [node for node in case.nodes or () if node.error == "EPERM"]
+    live = case.in_container and status and (refused or _gpu_nodes(case))
+    if case.in_container is False or case.gpus or not (told or live):
+        return
+    yield this.finding(
+        say("The container lost its access to the GPU while it ran"),
+        evidence=(
+            *heard(told),
+            *((exhibits.status(status),) if status and not told else ()),
+            *map(exhibits.node, refused[:2]),
+        ),
+        fixes=(
+            remedies.line(say("On the host, start the container anew"), "docker restart CONTAINER"),
+            remedies.line(
+                say("To keep it from coming back, hand the GPUs over through CDI"),
+                "docker run --device nvidia.com/gpu=all IMAGE COMMAND",
+            ),
+            remedies.step(
+                say('Or set "exec-opts": ["native.cgroupdriver=cgroupfs"] in /etc/docker/daemon.json'),
+                alternative=True,
+            ),
+        ),
+        confidence="certain" if live and refused else "likely",
+    )
+
+
+@check(
+    "EC227",
+    "gpu-device-denied",
+    cause="device_permission",
+    hears=("access_blocked",),
+    needs=("nodes",),
+    explains=NO_CUDA,
+)
+def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
+    """The device files of the GPU may not be opened by this user.
+
+    What it means: /dev/nvidia0 or /dev/nvidiactl is there, but this user may not open it, so CUDA finds no device.
+
+    Common causes: The files are limited to a group. A cluster or a sandbox takes the access away outside of jobs. A
+    container runs as a user without the rights.
+
+    What to do: Become a member of the group that owns the files and log in anew, or ask for a GPU in the job.
+    """
+    told, status = case.said("access_blocked"), case.nvml_status(4, 17)
+    denied = [
+        node for node in case.nodes or () if node.error in _DENIED or (node.readable, node.writable) == (False, False)
+    ]
+    if case.facts.host.wsl or case.gpus or case.cuda_available or not (told or denied):
+        return
+    group = next((node.group for node in denied if node.group not in (None, "root")), None)
+    join = (
+        remedies.line(
+            say("Become a member of the group {group}, then log in anew", group=group),
+            f'sudo usermod -aG {group} "$USER"',
+        )
+        if group
+        else remedies.line(say("See who may open the device files"), "ls -l /dev/nvidia*")
+    )
+    yield this.finding(
+        say("This user may not open the device files of the GPU"),
+        evidence=(*map(exhibits.node, denied[:3]), *((exhibits.status(status),) if status else ()), *heard(told)),
+        fixes=(join,),
+        severity="error" if case.build_kind in (None, "cuda") else "info",
+        confidence="certain" if denied else "likely",
+    )
+
+
+@check(
+    "EC240",
+    "job-without-gpu",
+    cause="slurm_no_gpu",
+    hears=("slurm_no_gpu",),
+    needs=("scheduler",),
+    explains=(*NO_CUDA, "EC202", "EC227", "EC402"),
+)
+def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
+    """The cluster job was given no GPU.
+
+    What it means: The program runs inside a job of a scheduler, and the job did not ask for a GPU. The scheduler hides
+    the node's GPUs from it.
+
+    Common causes: --gres=gpu:1 (or --gpus=1) is missing in the job script. The partition has no GPUs. The program runs
+    on a login node.
+
+    What to do: Ask for a GPU in the job.
+    """
+    told = case.said("slurm_no_gpu")
+    in_job = case.scheduler not in (None, "none")
+    hidden = case.variable("CUDA_VISIBLE_DEVICES") in (None, "", "NoDevFiles")
+    nothing = not case.facts.host.scheduler_gpus and hidden and not case.gpus and not case.cards
+    missed = case.cuda_available is False and case.build_kind == "cuda"
+    none_left = case.variable("CUDA_VISIBLE_DEVICES") == "NoDevFiles"
+    if not told and not (in_job and ((nothing and missed) or none_left)):
+        return
+    value = case.variable("CUDA_VISIBLE_DEVICES")
+    yield this.finding(
+        say("This job of {scheduler} was given no GPU", scheduler=case.scheduler or "slurm"),
+        evidence=(
+            fact("host.scheduler", case.scheduler or "slurm", "files"),
+            *((fact("variables.CUDA_VISIBLE_DEVICES", value, "environment"),) if value is not None else ()),
+            *heard(told),
+        ),
+        fixes=_ask_for_gpu(case),
+        confidence="certain" if told or none_left else "likely",
+    )
+
+
+def _ask_for_gpu(case: Case) -> tuple[Fix, ...]:
+    what = say("Ask for a GPU in the job (in a job script: the same option)")
+    ask = _ASKS.get(case.scheduler or "slurm")
+    return (remedies.line(what, ask) if ask else remedies.step(what),)
+
+
+CHECKS = (container_toolkit_missing, container_without_gpu, container_lost_gpu, job_without_gpu, gpu_device_denied)

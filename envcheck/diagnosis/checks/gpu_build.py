@@ -1,0 +1,185 @@
+"""EC2xx: GPUs against the kernels that torch's build holds."""
+
+from collections.abc import Iterator
+
+from envcheck.catalogue.remedies import override
+from envcheck.diagnosis import remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.misfit import Direction, Misfit, misfits
+from envcheck.model.report import Evidence, Finding, Fix
+from envcheck.model.text import Text, say
+
+_WARNINGS = ("capability_not_in_build", "capability_out_of_range")
+
+
+def _found(this: Check, case: Case, direction: Direction, title: str) -> Iterator[Finding]:
+    those = [one for one in misfits(case) if one.direction == direction]
+    if not those:
+        return
+    first = those[0]
+    all_cards = len(case.cards) <= len(those)
+    seen_to_fail = case.said("no_kernel_image") or any(card.kernel_ok is False for card in case.cards)
+    yield this.finding(
+        say(title, name=first.name, capability=first.capability),
+        why=_why(case, first),
+        evidence=tuple(item for one in those for item in one.evidence)[:6] + heard(case.said("no_kernel_image"), 1),
+        fixes=_fixes(case, those),
+        severity="error" if all_cards or seen_to_fail else "warning",
+        confidence=first.confidence,
+    )
+
+
+def _why(case: Case, one: Misfit) -> Text | None:
+    build = case.plan.build if case.plan else None
+    works = build and any(case.catalogue.runs(kernel, one.capability) for kernel in build.capabilities)
+    kernels = " ".join(one.kernels) or "?"
+    if build and works:
+        label = f"torch {build.torch}{build.local or ' ' + build.variant}"
+        return say("the build holds {kernels}; {label} has kernels for it", kernels=kernels, label=label)
+    return say("the build holds {kernels}", kernels=kernels) if one.kernels else None
+
+
+def _fixes(case: Case, those: list[Misfit]) -> tuple[Fix, ...]:
+    numbers = {one.number for one in those}
+    good = [str(card.number) for card in case.cards if card.number not in numbers]
+    hide = (remedies.otherwise(remedies.see_gpus(case, ",".join(good))),) if good and None not in numbers else ()
+    return (*remedies.reinstall_torch(case), *hide)
+
+
+@check(
+    "EC212",
+    "gpu-too-new",
+    cause="gpu_too_new_for_wheel",
+    needs=("kernels", "card_list"),
+    hears=_WARNINGS,
+    explains=("EC404", "EC207"),
+)
+def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
+    """The GPU is newer than this build of torch.
+
+    What it means: A build of torch holds machine code for a list of GPU architectures (compute capabilities). This GPU
+    is newer than all of them. torch.cuda.is_available() may say True, but the first computation fails with "no kernel
+    image is available for execution on the device".
+
+    Common causes: An old release is pinned. The build was made with a CUDA version from before the GPU.
+
+    What to do: Install a build whose list has the GPU's architecture. Another driver does not help.
+    """
+    yield from _found(
+        this, case, "too_new", "{name} (compute capability {capability}) is newer than this build of torch"
+    )
+
+
+@check(
+    "EC211",
+    "gpu-too-old",
+    cause="gpu_too_old_for_wheel",
+    needs=("kernels", "card_list"),
+    hears=_WARNINGS,
+    explains=("EC404", "EC207"),
+)
+def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
+    """The GPU is older than what this build of torch supports.
+
+    What it means: Newer builds leave out old GPU architectures (compute capabilities). This build has no machine code
+    for this GPU. torch.cuda.is_available() may say True, but the first computation fails with "no kernel image is
+    available for execution on the device".
+
+    Common causes: The newest build was installed on a GPU of an older generation. A release often has several builds,
+    and the one with the lower CUDA version serves older GPUs.
+
+    What to do: Install a build whose list has the GPU's architecture, mostly one for a lower CUDA version or an older
+    release. A GPU that no build serves can still sit beside the CPU, on which torch computes.
+    """
+    yield from _found(
+        this, case, "too_old", "{name} (compute capability {capability}) is too old for this build of torch"
+    )
+
+
+@check(
+    "EC247",
+    "false-capability-warning",
+    severity="info",
+    cause="healthy_false_warning",
+    hears=_WARNINGS,
+    needs=("kernels",),
+)
+def false_capability_warning(this: Check, case: Case) -> Iterator[Finding]:
+    """A warning about the GPU's architecture that may be ignored.
+
+    What it means: torch warns that the GPU's compute capability lies beyond its list, but code for a lower minor
+    version of the same architecture runs on it: a GB10 (12.1) runs kernels for 12.0.
+
+    Common causes: A GPU that came out after the release.
+
+    What to do: Nothing. A newer release does not warn.
+    """
+    for one in misfits(case):
+        if one.direction == "fits":
+            yield this.finding(
+                say(
+                    "The warning about {name} (compute capability {capability}) may be ignored",
+                    name=one.name,
+                    capability=one.capability,
+                ),
+                why=say("kernels for a lower minor version of the same architecture run on it"),
+                evidence=one.evidence,
+            )
+            return
+
+
+@check(
+    "EC235",
+    "amd-gpu-without-kernels",
+    cause="rocm_arch_missing",
+    needs=("kernels", "amd_targets"),
+    hears=("rocm_arch_missing",),
+    explains=("EC404", "EC401"),
+)
+def amd_gpu_without_kernels(this: Check, case: Case) -> Iterator[Finding]:
+    """This build of torch has no code for the AMD GPU.
+
+    What it means: A ROCm build holds machine code for a list of targets (gfx names). This GPU's target is not in it,
+    and the first computation fails (hipErrorNoBinaryForGpu, invalid device function).
+
+    Common causes: A consumer or integrated GPU that ROCm's official builds leave out. A release that is older than the
+    GPU, or that dropped it.
+
+    What to do: Install a build that has the target. For some families, HSA_OVERRIDE_GFX_VERSION lets the GPU run the
+    kernels of a close relative; AMD does not support that.
+    """
+    told = case.said("rocm_arch_missing")
+    targets = [gfx for gfx in case.amd_targets or () if not _served(case, gfx)]
+    overridden = case.variable("HSA_OVERRIDE_GFX_VERSION") and not told
+    if case.build_kind not in (None, "rocm") or overridden or not (told or targets):
+        return
+    if not told and (case.kernels is None or any(card.kernel_ok for card in case.cards)):
+        return
+    name = next((groups["gfx"] for _, groups in told if "gfx" in groups), None) or (targets or ["?"])[0]
+    title = say("This build of torch has no kernels for the AMD GPU ({gfx})", gfx=name)
+    yield this.finding(
+        title,
+        evidence=(*heard(told), *_amd_evidence(case, targets)),
+        fixes=_amd_fixes(case, name),
+        confidence="certain" if told else "likely",
+    )
+
+
+def _served(case: Case, gfx: str) -> bool:
+    return any(case.catalogue.runs(kernel, gfx) for kernel in case.kernels or ())
+
+
+def _amd_evidence(case: Case, targets: list[str]) -> tuple[Evidence, ...]:
+    kernels = (fact("torch.arch_list", " ".join(case.kernels), "torch"),) if case.kernels else ()
+    return (*(fact("amd.gpus", gfx, "files") for gfx in targets[:2]), *kernels)
+
+
+def _amd_fixes(case: Case, gfx: str) -> tuple[Fix, ...]:
+    value = override(gfx)
+    relative = (remedies.set_variable(case, "HSA_OVERRIDE_GFX_VERSION", value, alternative=True),) if value else ()
+    return (*remedies.reinstall_torch(case), *relative)
+
+
+CHECKS = (gpu_too_new, gpu_too_old, false_capability_warning, amd_gpu_without_kernels)

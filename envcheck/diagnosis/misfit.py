@@ -1,0 +1,113 @@
+"""GPUs that a build of torch has no code for, from facts and from torch's own warnings."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from envcheck.diagnosis import exhibits
+from envcheck.diagnosis.case import Case
+from envcheck.model.report import Confidence, Evidence
+from envcheck.model.versions import capability, numbers
+
+Direction = Literal["too_new", "too_old", "fits"]
+
+
+class Misfit(NamedTuple):
+    """A GPU and how it stands to the build: `fits` is a warning that is not to be believed."""
+
+    name: str
+    capability: str
+    kernels: tuple[str, ...]
+    direction: Direction
+    evidence: tuple[Evidence, ...]
+    confidence: Confidence
+    number: int | None = None
+
+
+def misfits(case: Case) -> tuple[Misfit, ...]:
+    """Each GPU (by name and capability) once; what torch said counts before what is computed."""
+    if case.facts.host.jetson or case.build_kind not in (None, "cuda"):
+        return ()
+    found: dict[tuple[str, str], Misfit] = {}
+    for one in (*_warned(case), *_computed(case)):
+        found.setdefault((_short(one.name), one.capability), one)
+    return tuple(found.values())
+
+
+def _short(name: str) -> str:
+    return name.removeprefix("NVIDIA ").casefold()
+
+
+def _computed(case: Case) -> Iterator[Misfit]:
+    kernels = case.kernels
+    for card in case.cards if kernels else ():
+        if card.capability is None or card.kernel_ok:
+            continue
+        if any(case.catalogue.runs(kernel, card.capability) for kernel in kernels or ()):
+            continue
+        listed = " ".join(kernels or ())
+        from_torch = bool(case.facts.torch.arch_list)
+        evidence = (
+            exhibits.fact(
+                f"{card.fact}.compute_capability", card.capability, "torch" if "torch" in card.fact else "nvml"
+            ),
+            exhibits.fact("torch.arch_list", listed, "torch" if from_torch else "catalogue"),
+        )
+        sure: Confidence = "certain" if from_torch else "likely"
+        yield Misfit(
+            card.name,
+            card.capability,
+            kernels or (),
+            _direction(card.capability, kernels or ()),
+            evidence,
+            sure,
+            card.number,
+        )
+
+
+def _warned(case: Case) -> Iterator[Misfit]:
+    for message, groups in case.said("capability_not_in_build"):
+        major, minor = groups["device"][:-1], groups["device"][-1]
+        kernels = tuple(word.strip(",.") for word in groups.get("kernels", "").split()) or case.kernels or ()
+        yield _judged(
+            case, groups["name"].strip(), f"{major}.{minor}", kernels, exhibits.spoken(message, {"": groups["device"]})
+        )
+    for message, groups in case.said("capability_out_of_range"):
+        evidence = exhibits.spoken(message, {"": groups["name"]})
+        have = f"{groups['major']}.{groups['minor']}"
+        if "old" in groups:
+            yield Misfit(groups["name"], have, case.kernels or (), "too_old", (evidence,), "certain")
+            continue
+        kernels = _range(groups) or case.kernels or ()
+        if kernels:
+            yield _judged(case, groups["name"], have, kernels, evidence)
+
+
+def _range(groups: dict[str, str]) -> tuple[str, ...]:
+    """Kernels named by a warning: the ends of a range, or a list."""
+    if "list" in groups:
+        words = [line.split()[1] for line in groups["list"].splitlines() if line.strip().startswith("- ")]
+    else:
+        words = [groups[end] for end in ("minimum", "maximum") if end in groups]
+    return tuple("sm_" + word.replace(".", "") for word in words)
+
+
+def _judged(case: Case, name: str, have: str, kernels: Sequence[str], evidence: Evidence) -> Misfit:
+    fits = any(case.catalogue.runs(kernel, have) for kernel in kernels)
+    broken = case.said("no_kernel_image") or any(card.kernel_ok is False for card in case.cards)
+    direction: Direction = "fits" if fits and not broken else _direction(have, kernels)
+    if not kernels:
+        direction = _by_newest_build(case, have)
+    return Misfit(name, have, tuple(kernels), direction, (evidence,), "certain" if kernels else "likely")
+
+
+def _direction(have: str, kernels: Sequence[str]) -> Direction:
+    known = [made_for for made_for in map(capability, kernels) if made_for is not None]
+    return "too_new" if known and (capability(have) or (0, 0)) > max(known) else "too_old"
+
+
+def _by_newest_build(case: Case, have: str) -> Direction:
+    """With no list to compare, the newest build tells: what it still serves is new, the rest is old."""
+    builds = [build for build in case.builds_here if build.capabilities and build.cuda]
+    newest = max(builds, key=lambda build: (numbers(build.torch), numbers(build.cuda or "0")), default=None)
+    serves = newest is None or any(case.catalogue.runs(kernel, have) for kernel in newest.capabilities)
+    return "too_new" if serves else "too_old"
