@@ -9,7 +9,7 @@ from functools import cached_property
 
 from envcheck.catalogue import Catalogue
 from envcheck.diagnosis.machine import Machine
-from envcheck.model.facts import Facts, Gpu, Observation, Sighting
+from envcheck.model.facts import Facts, Gpu, Observation, Sighting, TorchDevice
 from envcheck.model.plan import Plan
 from envcheck.model.report import Fix
 
@@ -48,6 +48,13 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "torch_version": ("interpreter", "torch"),
     "torch_imported": ("torch",),
     "cuda_available": ("torch",),
+    "device_count": ("torch",),
+    "devices": ("torch",),
+    "cpu_kernel_ok": ("torch",),
+    "mps_available": ("torch",),
+    "xpu_available": ("torch",),
+    "variables": ("files",),
+    "kfd": ("files",),
 }
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
 
@@ -134,6 +141,31 @@ class Case(Machine):
     def cuda_available(self) -> bool | None:
         """`torch.cuda.is_available()`."""
         return self.facts.torch.cuda_available
+
+    @cached_property
+    def device_count(self) -> int | None:
+        """`torch.cuda.device_count()`."""
+        return self.facts.torch.device_count
+
+    @cached_property
+    def devices(self) -> tuple[TorchDevice, ...] | None:
+        """The devices that torch sees, with how a first kernel ended there."""
+        return self.facts.torch.devices
+
+    @cached_property
+    def cpu_kernel_ok(self) -> bool | None:
+        """Whether a first computation on the CPU gave the right numbers."""
+        return self.facts.torch.cpu_kernel_ok
+
+    @cached_property
+    def mps_available(self) -> bool | None:
+        """`torch.backends.mps.is_available()`."""
+        return self.facts.torch.mps_available
+
+    @cached_property
+    def xpu_available(self) -> bool | None:
+        """`torch.xpu.is_available()`."""
+        return self.facts.torch.xpu_available
 
 
 def _first(sightings: Iterable[Sighting], order: tuple[str, ...]) -> str | None:

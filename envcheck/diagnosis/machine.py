@@ -9,7 +9,17 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 from envcheck.catalogue import Catalogue
-from envcheck.model.facts import ApiStatus, DeviceNode, Facts, KernelModule, Library, Message, Observation, PciDevice
+from envcheck.model.facts import (
+    ApiStatus,
+    DeviceNode,
+    Facts,
+    KernelModule,
+    Library,
+    Message,
+    Observation,
+    PciDevice,
+    Variable,
+)
 from envcheck.model.plan import Build
 
 BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
@@ -133,6 +143,11 @@ class Machine:
         """The system whose driver is in force: WSL uses the Windows driver."""
         return "windows" if self.facts.host.wsl else self.facts.host.os
 
+    @cached_property
+    def variables(self) -> tuple[Variable, ...] | None:
+        """The environment variables of the allow-list."""
+        return self.facts.variables
+
     def variable(self, name: str) -> str | None:
         """An environment variable's value; None when it is unset or was not looked at, `""` when it is empty."""
         return next((one.value for one in self.facts.variables or () if one.name == name), None)
@@ -240,6 +255,11 @@ class Machine:
     def secure_boot(self) -> bool | None:
         """Whether the firmware admits signed code only."""
         return self.facts.host.secure_boot
+
+    @cached_property
+    def kfd(self) -> DeviceNode | None:
+        """AMD's compute device."""
+        return self.facts.amd.kfd
 
     # --- torch's build ---------------------------------------------------------------------------------------------
 

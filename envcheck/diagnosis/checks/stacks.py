@@ -1,0 +1,152 @@
+"""EC2xx: stacks with rules of their own: WSL, Jetson, AMD's ROCm."""
+
+from collections.abc import Iterator
+
+from envcheck.catalogue.remedies import page
+from envcheck.diagnosis import exhibits, remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.checks.common import NO_CUDA
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.model.facts import DeviceNode, Library
+from envcheck.model.report import Finding, Fix
+from envcheck.model.text import say
+
+_WSL_LIBRARIES = "/usr/lib/wsl/"
+_IN_WSL = ("wsl_driver", "access_blocked", "module_not_loaded", "driver_missing")
+
+
+@check(
+    "EC209",
+    "wsl-driver",
+    cause="wsl_driver",
+    needs=("wsl",),
+    hears=("wsl_driver",),
+    explains=(*NO_CUDA, "EC202", "EC213", "EC222", "EC227", "EC233"),
+)
+def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
+    """WSL does not see the Windows driver.
+
+    What it means: Inside WSL 2 the GPU is driven by the Windows driver. Windows brings its libcuda in at
+    /usr/lib/wsl/lib. Here that library is missing, broken, or hidden by a Linux one.
+
+    Common causes: A Linux driver was installed inside WSL. The Windows driver or WSL itself is too old. The
+    distribution runs as WSL 1.
+
+    What to do: Remove NVIDIA's Linux driver packages from WSL, install the newest driver on Windows, and update WSL.
+    """
+    if case.wsl is False or case.in_container or case.cuda_available:
+        return
+    told = case.said("wsl_driver") or next((case.said(slug) for slug in _IN_WSL if case.wsl and case.said(slug)), ())
+    foreign = [one for one in case.facts.nvidia.libraries if one.path and not one.error and not _from_windows(one)]
+    foreign = foreign if case.wsl else []
+    absent = case.wsl and case.has_library("libcuda") is False and case.build_kind == "cuda" and not case.gpus
+    if not told and not foreign and not absent:
+        return
+    packages = case.facts.nvidia.packages or ()
+    title = say("WSL does not see the driver of Windows")
+    if foreign:
+        title = say(
+            "A Linux driver library inside WSL hides the one that Windows brings in: {path}", path=foreign[0].path
+        )
+    yield this.finding(
+        title,
+        evidence=(
+            *map(exhibits.library, foreign[:2]),
+            *heard(told),
+            *(fact("nvidia.packages", one, "files") for one in packages[:2]),
+        ),
+        fixes=_mend_wsl(case, linux_driver=bool(foreign or packages)),
+        confidence="certain" if foreign else "likely" if told else "possible",
+    )
+
+
+def _from_windows(library: Library) -> bool:
+    path = library.path or ""
+    return path.startswith((_WSL_LIBRARIES, "/mnt/", "/usr/lib/wsl")) or "/drivers/" in path or "/stubs/" in path
+
+
+def _mend_wsl(case: Case, *, linux_driver: bool) -> tuple[Fix, ...]:
+    remove = remedies.line(
+        say("Remove NVIDIA's Linux driver packages from WSL"),
+        "sudo apt purge '^nvidia-.*' '^libnvidia-.*' '^cuda-drivers.*'",
+    )
+    return (*((remove,) if linux_driver else ()), *remedies.install_driver(case))
+
+
+@check("EC236", "jetson", severity="info", needs=("jetson",))
+def jetson(this: Check, case: Case) -> Iterator[Finding]:
+    """This is a Jetson board.
+
+    What it means: The GPU of a Jetson is part of the chip and driven by its own system (L4T, JetPack). Wheels for other
+    aarch64 machines do not use it, and the driver's number says nothing about CUDA.
+
+    Common causes: None; it is what the machine is.
+
+    What to do: Take torch from NVIDIA's page for Jetson, in the build for your JetPack, or use NVIDIA's containers.
+    """
+    if case.jetson:
+        yield this.finding(
+            say("A Jetson takes torch from NVIDIA's own builds for JetPack"),
+            evidence=(fact("host.jetson_release", case.facts.host.jetson_release or "?", "files"),),
+            fixes=(remedies.step(say("Builds for Jetson: {url}", url=page("jetson"))),),
+        )
+
+
+@check(
+    "EC234",
+    "rocm-device-denied",
+    cause="rocm_driver_or_permission",
+    needs=("kfd",),
+    hears=("rocm_driver_or_permission",),
+    explains=("EC401", "EC404"),
+)
+def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
+    """ROCm cannot open the AMD GPU.
+
+    What it means: ROCm works through /dev/kfd and /dev/dri/renderD*. They are missing, or this user may not open them;
+    then hsa_init fails and torch sees no GPU.
+
+    Common causes: The user is not in the groups render and video. A container was started without the devices. The
+    kernel module amdgpu is not loaded or too old for the GPU.
+
+    What to do: Join the groups and log in anew; give the devices to the container; or install the amdgpu module.
+    """
+    told = case.said("rocm_driver_or_permission")
+    nodes = (*((case.kfd,) if case.kfd else ()), *(case.facts.amd.render_nodes or ()))
+    denied = [node for node in nodes if _closed(node)]
+    amd = bool(case.amd_pci or case.facts.amd.gpus)
+    if case.cuda_available or not (told or (denied and amd and case.build_kind in ("rocm", None))):
+        return
+    groups = case.facts.host.groups
+    yield this.finding(
+        say("ROCm cannot open the AMD GPU (/dev/kfd)"),
+        evidence=(
+            *map(exhibits.node, denied[:2]),
+            *((fact("host.groups", " ".join(groups), "files"),) if groups is not None else ()),
+            *heard(told),
+        ),
+        fixes=_open_kfd(case, denied),
+        severity="warning" if not told and case.build_kind is None else "error",
+        confidence="certain" if denied else "likely",
+    )
+
+
+def _closed(node: DeviceNode) -> bool:
+    return node.error is not None or (node.readable, node.writable) == (False, False)
+
+
+def _open_kfd(case: Case, denied: list[DeviceNode]) -> tuple[Fix, ...]:
+    if case.in_container:
+        start = "docker run --device=/dev/kfd --device=/dev/dri --group-add video IMAGE COMMAND"
+        return (remedies.line(say("Start the container with the devices of the GPU"), start),)
+    if any(node.error == "ENOENT" for node in denied):
+        load = remedies.command(case, say("Load the kernel module amdgpu"), "sudo", "modprobe", "amdgpu")
+        return (load, remedies.step(say("If it does not know the GPU, install AMD's module: {url}", url=page("rocm"))))
+    join = remedies.line(
+        say("Join the groups render and video, then log in anew"), 'sudo usermod -aG render,video "$USER"'
+    )
+    return (join, remedies.step(say("More: {url}", url=page("rocm")), alternative=True))
+
+
+CHECKS = (wsl_driver, jetson, rocm_device_denied)
