@@ -1,6 +1,7 @@
 """Which compiled code runs on which GPU: CUDA's binary compatibility, PTX, and AMD's targets."""
 
 import re
+from functools import lru_cache
 
 from envcheck.model.versions import capability
 
@@ -13,6 +14,7 @@ _RENAMED = {(10, 1): (11, 0)}
 """Thor's capability 10.1 of CUDA 12.8 and 12.9 is called 11.0 from CUDA 13.0 on (same sources)."""
 
 
+@lru_cache(maxsize=4096)
 def runs(kernel: str, device: str) -> bool:
     """Whether code compiled for `kernel` runs on `device`; a name that is none runs nowhere."""
     if kernel.startswith("gfx") or device.startswith("gfx"):

@@ -187,12 +187,12 @@ class Judge:
 
     def _compiles_for(self, build: Build, device: Device) -> bool:
         """PTX counts only for the newest architecture of a build: its math libraries go no further than that."""
-        known = [made_for for kernel in build.capabilities if (made_for := capability(kernel))]
+        intermediate = [kernel for kernel in build.capabilities if kernel.startswith("compute_")]
+        if not intermediate:
+            return False
+        newest = max(made_for for kernel in build.capabilities if (made_for := capability(kernel)))
         return any(
-            kernel.startswith("compute_")
-            and capability(kernel) == max(known)
-            and self._catalogue.runs(kernel, device.code or "")
-            for kernel in build.capabilities
+            capability(kernel) == newest and self._catalogue.runs(kernel, device.code or "") for kernel in intermediate
         )
 
 
