@@ -1,0 +1,337 @@
+"""EC622, EC623, EC627, EC629, EC640 to EC646: an installer found its server and could not install all the same."""
+
+import re
+from collections.abc import Iterator
+
+from envcheck.catalogue.software import page
+from envcheck.diagnosis import remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.resolution import Fault, Verdict, faults, known_variants
+from envcheck.model.facts import Message
+from envcheck.model.report import Evidence, Finding, Fix
+from envcheck.model.text import say
+from envcheck.model.versions import numbers
+
+_FOLDER = re.compile(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
+
+
+def _blamed(case: Case, fault: Fault) -> Verdict | None:
+    return next((one for one in faults(case) if one.fault == fault), None)
+
+
+def _asked(verdict: Verdict) -> str:
+    one = verdict.unmet
+    tag = f"+{one.local}" if one.local else ""
+    return f"torch=={one.asked}{tag}" if one.asked else "torch"
+
+
+def _shown(verdict: Verdict) -> tuple[Evidence, ...]:
+    offered = verdict.unmet.offered
+    listed = ", ".join(offered[:3] + ("...",) * (len(offered) > 6) + offered[-3:] if len(offered) > 3 else offered)
+    return (*heard(((verdict.unmet.message, {}),), 1), *((fact("messages", listed, "text"),) if listed else ()))
+
+
+def _unknown_folder(case: Case) -> tuple[str, Message] | None:
+    """A folder of PyTorch's index that was refused and that no release ever had."""
+    known = known_variants(case)
+    for slug in ("mirror_403", "mirror_404"):
+        for message, groups in case.said(slug):
+            match = _FOLDER.search(groups.get("url", ""))
+            if match is not None and known and match["variant"] not in known:
+                return match["variant"], message
+    return None
+
+
+@check("EC622", "index-tag-missing", cause="index_tag_missing", explains=("EC635", "EC640"))
+def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
+    """There is no such CUDA variant of this release.
+
+    What it means: the index was reached, but it has no folder of that name, or this release was not built for that
+    version of CUDA on this system.
+
+    Common causes: the CUDA version of the toolkit or of nvidia-smi was written into the address; a pair of release
+    and CUDA from a guide for another system; a CUDA version for which PyTorch makes no builds.
+
+    What to do: take a variant that exists. The driver decides which are possible, not the installed toolkit.
+    """
+    verdict = _blamed(case, "index_tag_missing")
+    refused = _unknown_folder(case) if verdict is None else None
+    if verdict is not None:
+        known = known_variants(case)
+        tags = [tag for tag in (verdict.unmet.local, *sorted(verdict.unmet.variants)) if tag]
+        tag = next((tag for tag in tags if tag not in known), tags[0] if tags else "?")
+        yield this.finding(
+            say("{asked} does not exist for {tag}", asked=_asked(verdict).partition("+")[0], tag=tag),
+            why=say("These variants exist for it: {variants}", variants=_variants(case, verdict))
+            if _variants(case, verdict)
+            else None,
+            evidence=_shown(verdict),
+            fixes=remedies.reinstall_torch(case),
+            confidence=verdict.confidence,
+        )
+    elif refused is not None:
+        yield this.finding(
+            say("PyTorch's index has no folder {tag}", tag=refused[0]),
+            evidence=heard(((refused[1], {}),), 1),
+            fixes=remedies.reinstall_torch(case),
+        )
+
+
+def _variants(case: Case, verdict: Verdict) -> str:
+    asked = verdict.unmet.asked
+    rows = (build for build in case.builds_here if asked and numbers(build.torch) == numbers(asked))
+    return ", ".join(sorted({build.variant for build in rows}))
+
+
+@check("EC623", "index-not-used", cause="index_not_used")
+def index_not_used(this: Check, case: Case) -> Iterator[Finding]:
+    """The index of the CUDA builds was not asked.
+
+    What it means: the installer lists the release, but only its plain builds: a version with `+cu` in its name is
+    on PyTorch's own index only.
+
+    Common causes: `--index-url` or `--extra-index-url` was left out or mistyped; a requirements file without it; a
+    mirror of the default index; an index that has nothing for this Python or system.
+
+    What to do: add the index of that CUDA variant to the command.
+    """
+    verdict = _blamed(case, "index_not_used")
+    if verdict is None:
+        return
+    one = verdict.unmet
+    index = next((build.index for build in case.catalogue.builds() if build.variant == one.local and build.index), None)
+    again: tuple[Fix, ...] = ()
+    if index:
+        argv = remedies.pip(case, "install", _asked(verdict), "--index-url", index)
+        again = (remedies.command(case, say("Ask the index that has it"), *argv),)
+    yield this.finding(
+        say("{asked} is only on PyTorch's own index, which was not asked", asked=_asked(verdict)),
+        evidence=_shown(verdict),
+        fixes=(*again, *remedies.reinstall_torch(case, alternative=bool(again))),
+        confidence=verdict.confidence,
+    )
+
+
+@check("EC627", "release-missing", cause="release_missing")
+def release_missing(this: Check, case: Case) -> Iterator[Finding]:
+    """The index has no such release.
+
+    What it means: the version that was asked for is not among those that the index lists.
+
+    Common causes: a version that was never published, or was withdrawn; a mirror that lags behind; versions of torch
+    and torchvision mixed up.
+
+    What to do: take a version that is listed, or ask the official index.
+    """
+    verdict = _blamed(case, "release_missing")
+    if verdict is not None:
+        yield this.finding(
+            say("The index has no {asked}", asked=_asked(verdict)),
+            evidence=_shown(verdict),
+            fixes=remedies.reinstall_torch(case),
+            confidence=verdict.confidence,
+        )
+
+
+@check("EC646", "python-outside-range", cause="python_too_old")
+def python_outside_range(this: Check, case: Case) -> Iterator[Finding]:
+    """The package refuses this version of Python.
+
+    What it means: the package itself says for which versions of Python it is made, and this is none of them.
+
+    Common causes: a wheel or release that was named exactly, in an environment with an older or newer Python.
+
+    What to do: make an environment with a Python that the package names, or take another release.
+    """
+    said = case.said("pip_python_required")
+    for message, groups in said[:1]:
+        have, need = groups["have"], groups["need"]
+        bounds = [numbers(part.lstrip("<>=!~ "))[:2] for part in need.split(",") if part.strip().startswith(">")]
+        too_old = any(numbers(have)[:2] < bound for bound in bounds)
+        yield this.finding(
+            say("{name} is not made for Python {have}", name=groups["name"], have=have),
+            why=say("It asks for {need}", need=need),
+            evidence=heard(((message, groups),), 1),
+            fixes=remedies.reinstall_torch(case),
+            cause="python_too_old" if too_old else "python_too_new",
+        )
+
+
+@check("EC645", "conda-sees-no-driver", cause="conda_no_cuda", explains=("EC629",))
+def conda_sees_no_driver(this: Check, case: Case) -> Iterator[Finding]:
+    """Conda sees no NVIDIA driver.
+
+    What it means: CUDA builds of conda-forge want the virtual package `__cuda`, which conda makes from the driver of
+    the computer that it runs on. Here it saw none, or an older one than the build wants.
+
+    Common causes: solving on a login node, in a container build or in WSL without a GPU; a driver that is too old.
+
+    What to do: on a computer without the GPU, say by CONDA_OVERRIDE_CUDA which CUDA the other computer's driver has.
+    """
+    said = case.said("conda_no_cuda")
+    if not said:
+        return
+    cuda = case.cuda_driver_version
+    override = remedies.set_variable(case, "CONDA_OVERRIDE_CUDA", cuda) if cuda else None
+    yield this.finding(
+        say("conda sees no NVIDIA driver that is new enough"),
+        evidence=heard(said, 1),
+        fixes=(
+            override
+            or remedies.step(say("Set CONDA_OVERRIDE_CUDA to the CUDA version of the driver where it will run")),
+            *remedies.reinstall_torch(case, alternative=True),
+        ),
+    )
+
+
+@check("EC629", "conda-unsolvable", cause="conda_unsolvable")
+def conda_unsolvable(this: Check, case: Case) -> Iterator[Finding]:
+    """Conda finds no set of packages that fit together.
+
+    What it means: no builds in the configured channels meet everything that was asked and what is installed.
+
+    Common causes: a Python for which the release has no build; a CUDA version that the channels do not have; channels
+    missing (`nvidia` for old releases); strict priority that hides the build; an old base environment.
+
+    What to do: solve in a new environment, from conda-forge alone.
+    """
+    said = case.said("conda_unsolvable")
+    if said and any("torch" in message.text for message, _ in said):
+        yield this.finding(
+            say("conda finds no PyTorch that fits what was asked"),
+            evidence=heard(said, 1),
+            fixes=remedies.reinstall_torch(case),
+            confidence="likely",
+        )
+
+
+@check("EC640", "killed-while-installing", cause="pip_out_of_memory")
+def killed_while_installing(this: Check, case: Case) -> Iterator[Finding]:
+    """The installer ran out of memory.
+
+    What it means: pip takes a whole wheel into memory when it reads or writes its cache, and the wheels of torch are
+    very large.
+
+    Common causes: a small virtual machine or board; a limit of a container or of a batch system.
+
+    What to do: install without the cache.
+    """
+    said = case.said("pip_out_of_memory")
+    if said:
+        yield this.finding(
+            say("pip ran out of memory while it handled the wheel of torch"),
+            evidence=heard(said, 1),
+            fixes=(remedies.step(say("Run the command again with --no-cache-dir added")),),
+        )
+
+
+@check("EC641", "target-not-writable", cause="permission_denied")
+def target_not_writable(this: Check, case: Case) -> Iterator[Finding]:
+    """The installer may not write into the environment.
+
+    What it means: the environment belongs to another user, or a file in it is in use.
+
+    Common causes: the system's Python without administrator's rights; an environment made with sudo; on Windows, a
+    running Python that holds a DLL of torch.
+
+    What to do: make an environment of your own. On Windows, close every Python and try again.
+    """
+    said = case.said("permission_denied")
+    if not said:
+        return
+    own = remedies.command(
+        case, say("Make an environment of your own"), remedies.python_of(case), "-m", "venv", ".venv"
+    )
+    close = remedies.step(say("Close every program that uses this Python, then try again"))
+    windows = case.facts.host.os == "windows" or "WinError" in said[0][0].text
+    yield this.finding(
+        say("The installer may not write into the environment"),
+        evidence=heard(said, 1),
+        fixes=(close, own) if windows else (own,),
+    )
+
+
+@check("EC642", "path-too-long", cause="windows_long_path")
+def path_too_long(this: Check, case: Case) -> Iterator[Finding]:
+    """A path is too long for Windows.
+
+    What it means: torch has files whose paths pass the limit of 260 characters when the environment lies deep.
+
+    Common causes: the Python of the Microsoft Store, whose folder has a very long name; an environment in a deep
+    folder.
+
+    What to do: switch long paths on in Windows, or make the environment in a short path.
+    """
+    said = case.said("windows_long_path")
+    if said:
+        yield this.finding(
+            say("A path in the package is too long for Windows"),
+            evidence=heard(said, 1),
+            fixes=(
+                remedies.step(say("Switch long paths on and restart: {url}", url=page("long_path"))),
+                remedies.step(say("Or make the environment in a folder with a short path"), alternative=True),
+            ),
+        )
+
+
+@check("EC643", "conda-terms", cause="conda_terms", explains=("EC629",))
+def conda_terms(this: Check, case: Case) -> Iterator[Finding]:
+    """Conda wants the terms of a channel to be accepted.
+
+    What it means: the channels of Anaconda (`defaults`) ask for their terms to be accepted, and in a script nobody
+    can answer.
+
+    Common causes: a new Miniconda in a script, a container build or a job.
+
+    What to do: use conda-forge alone, which asks nothing, or accept the terms if they suit you.
+    """
+    said = case.said("conda_terms")
+    if said:
+        yield this.finding(
+            say("conda waits for the terms of its default channels to be accepted"),
+            evidence=heard(said, 1),
+            fixes=(
+                remedies.command(
+                    case, say("Leave the default channels out"), "conda", "config", "--remove", "channels", "defaults"
+                ),
+                remedies.command(case, say("Use conda-forge"), "conda", "config", "--add", "channels", "conda-forge"),
+            ),
+        )
+
+
+@check("EC644", "conda-without-channels", cause="conda_no_channels", explains=("EC629",))
+def conda_without_channels(this: Check, case: Case) -> Iterator[Finding]:
+    """Conda has no channel.
+
+    What it means: newer versions of conda no longer take the default channels by themselves, and none is configured.
+
+    Common causes: a new Miniforge or a .condarc with an empty list.
+
+    What to do: configure conda-forge.
+    """
+    said = case.said("conda_no_channels")
+    if said:
+        yield this.finding(
+            say("conda has no channel to take packages from"),
+            evidence=heard(said, 1),
+            fixes=(
+                remedies.command(case, say("Use conda-forge"), "conda", "config", "--add", "channels", "conda-forge"),
+            ),
+        )
+
+
+CHECKS = (
+    index_tag_missing,
+    index_not_used,
+    release_missing,
+    python_outside_range,
+    conda_sees_no_driver,
+    conda_terms,
+    conda_without_channels,
+    conda_unsolvable,
+    killed_while_installing,
+    target_not_writable,
+    path_too_long,
+)

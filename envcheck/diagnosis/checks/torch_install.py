@@ -1,0 +1,364 @@
+"""EC300, EC303, EC304, EC307, EC309, EC310, EC344, EC346: whether torch is there, whole, once, and the one meant."""
+
+import re
+from collections.abc import Iterator
+
+from envcheck.diagnosis import remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
+from envcheck.diagnosis.packages import named, package, public
+from envcheck.diagnosis.resolution import another_python
+from envcheck.model.facts import Environment, Package
+from envcheck.model.report import Evidence, Finding, Fix, Severity
+from envcheck.model.text import say
+
+_IMPORT = ("EC311", "EC313", "EC315", "EC331", "EC332", "EC333", "EC4")
+_USER_SITE = re.compile(
+    r"[\\/]AppData[\\/](?:Roaming[\\/]Python|Local[\\/]Packages)[\\/]|[\\/]\.local[\\/]lib[\\/]python3\.\d{1,2}[\\/]"
+)
+_MIXED = ("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch")
+"""What is said when files of two installations meet."""
+
+
+@check("EC346", "build-isolation", cause="build_isolation", explains=("EC300", "EC309"))
+def build_isolation(this: Check, case: Case) -> Iterator[Finding]:
+    """A package that is built from source does not see torch.
+
+    What it means: pip and uv build a package in an empty environment of its own. A package whose build imports
+    torch fails there with "No module named 'torch'", although torch is installed.
+
+    Common causes: installing flash-attn, xformers or another extension for which no ready wheel fits.
+
+    What to do: install torch first, then build the package without isolation; better still, install a wheel of it
+    that was made for this torch and CUDA.
+    """
+    said = case.said("build_isolation")
+    if not said:
+        return
+    yield this.finding(
+        say("A package that builds from source cannot see the installed torch"),
+        why=say("Builds run in an empty environment unless isolation is switched off"),
+        evidence=heard(said, 1),
+        fixes=(
+            remedies.command(
+                case,
+                say("Build it without isolation, with the name of the package in place of PACKAGE"),
+                *remedies.pip(case, "install", "--no-build-isolation", "PACKAGE"),
+            ),
+        ),
+    )
+
+
+def _elsewhere(case: Case) -> Environment | None:
+    """Another environment that has torch."""
+    here = case.facts.python.path
+    return next((one for one in case.facts.python.candidates if one.has_torch and one.path != here), None)
+
+
+def _listed(case: Case) -> Evidence | None:
+    """What shows that torch is installed somewhere, in a text that also says that it is not."""
+    row = package(case, "torch") or package(case, "pytorch")
+    if row is not None:
+        return fact("packages[torch]", row.version or row.name, "text")
+    return fact("torch.version", case.torch_version, "text") if case.torch_version else None
+
+
+@check(
+    "EC309",
+    "other-interpreter",
+    cause="other_interpreter",
+    explains=("EC300", "EC615"),
+)
+def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
+    """PyTorch is installed for another Python.
+
+    What it means: the interpreter that runs the program is not the one that torch was installed into.
+
+    Common causes: `pip` on PATH belongs to another Python than `python`; an environment that is not activated; an
+    editor or a notebook kernel that uses its own interpreter.
+
+    What to do: run the program with the interpreter that has torch, or install torch with `python -m pip`, which
+    always means the same interpreter.
+    """
+    other = _elsewhere(case)
+    if case.torch_installed is False and other is not None:
+        yield this.finding(
+            say("torch is installed for another Python: {path}", path=other.path),
+            evidence=(
+                fact("torch.installed", "False", "interpreter", case.facts.python.path),
+                fact("python.candidates", f"{other.path} torch {other.torch_version or ''}".strip(), "interpreter"),
+            ),
+            fixes=(
+                remedies.command(case, say("Use the interpreter that has torch"), other.path),
+                *remedies.reinstall_torch(case, alternative=True),
+            ),
+        )
+        return
+    said = case.said("no_module_torch")
+    listed = _listed(case) if said and case.pasted and not case.said("build_isolation") else None
+    if listed is not None:
+        yield this.finding(
+            say("torch is installed, but not for the Python that runs the program"),
+            evidence=(*heard(said, 1), listed),
+            fixes=_same_interpreter(case),
+            confidence="likely",
+        )
+        return
+    refused = another_python(case)
+    if refused is not None:
+        yield this.finding(
+            say("pip found no torch, though the Python shown has one: pip may serve another Python"),
+            evidence=(*heard(((refused, {}),)), fact("python.version", case.facts.python.version, "text")),
+            fixes=_same_interpreter(case),
+            confidence="possible",
+        )
+
+
+def _same_interpreter(case: Case) -> tuple[Fix, ...]:
+    python = remedies.python_of(case)
+    return (
+        remedies.command(case, say("See which interpreter runs"), python, "-c", "import sys; print(sys.executable)"),
+        remedies.command(case, say("See which interpreter pip serves"), "pip", "--version"),
+        *remedies.reinstall_torch(case),
+    )
+
+
+@check("EC300", "torch-missing", cause="torch_missing", explains=("EC311", "EC401"), mutes=("EC31", "EC33"))
+def torch_missing(this: Check, case: Case) -> Iterator[Finding]:
+    """PyTorch is not installed.
+
+    What it means: the interpreter that was examined has no package `torch`.
+
+    Common causes: a fresh environment; an installation that stopped half-way; an environment that is not the one
+    that was meant (see the line with the target in the report).
+
+    What to do: install the build that suits this machine.
+    """
+    said = case.said("no_module_torch")
+    missing = case.torch_installed is False
+    if not missing and not (said and case.torch_installed is None and _listed(case) is None):
+        return
+    path = case.facts.python.path
+    shown = (fact("torch.installed", "False", "interpreter", path),) if missing else heard(said, 1)
+    yield this.finding(
+        say("torch is not installed in {path}", path=path) if path else say("torch is not installed"),
+        evidence=shown,
+        fixes=remedies.reinstall_torch(case),
+    )
+
+
+@check("EC307", "module-shadow", cause="module_shadow", explains=("EC304", *_IMPORT))
+def module_shadow(this: Check, case: Case) -> Iterator[Finding]:
+    """A file or folder of the same name hides torch.
+
+    What it means: Python found something else named like torch (or like a package that torch needs) before the
+    installed package, and imported that.
+
+    Common causes: a script named `torch.py`; a folder `torch` in the working directory, such as a clone of the
+    PyTorch sources; an empty folder that an uninstallation left in site-packages.
+
+    What to do: rename or remove it, together with its `__pycache__`, or run from another directory.
+    """
+    shadows = case.facts.python.shadows or ()
+    hides_torch = [path for path in shadows if re.split(r"[\\/]", path.rstrip("\\/"))[-1] in ("torch", "torch.py")]
+    said = case.said("module_shadow")
+    if shadows:
+        broken = case.torch_imported is False
+        severity: Severity = "error" if hides_torch or broken else "warning"
+        path = (hides_torch or list(shadows))[0]
+        yield this.finding(
+            say("{path} is imported in place of the installed package", path=path),
+            evidence=(*(fact("python.shadows", one, "interpreter") for one in shadows[:3]), *heard(said, 1)),
+            fixes=(remedies.step(say("Rename or remove {path}", path=path)),),
+            severity=severity,
+        )
+    elif said:
+        yield this.finding(
+            say("Something else named torch is imported in place of the package"),
+            why=say("The module torch that was imported lacks what every torch has"),
+            evidence=heard(said, 1),
+            fixes=(
+                remedies.command(
+                    case,
+                    say("See what is imported, then rename it"),
+                    *(remedies.python_of(case), "-c", "import torch; print(torch.__path__)"),
+                ),
+                *remedies.reinstall_torch(case, alternative=True),
+            ),
+            confidence="likely",
+        )
+
+
+def _below(path: str | None, folder: str | None) -> bool:
+    if not path or not folder:
+        return False
+    plain, root = path.replace("\\", "/").casefold(), folder.replace("\\", "/").rstrip("/").casefold()
+    return plain.startswith(root + "/")
+
+
+def _user_site_words(case: Case) -> Said:
+    """Complaints about mixed files whose paths lie in the user's own site-packages."""
+    return tuple(
+        (message, groups) for slug in _MIXED for message, groups in case.said(slug) if _USER_SITE.search(message.text)
+    )
+
+
+@check(
+    "EC310",
+    "user-site-shadow",
+    severity="warning",
+    cause="user_site_shadow",
+    explains=("EC303", "EC305", "EC312", "EC318", "EC319", *_IMPORT),
+)
+def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
+    """PyTorch is taken from the user's own packages, not from the environment.
+
+    What it means: packages that were installed with `--user` are on the path of every interpreter of that version,
+    also of conda environments, and come before the environment's own.
+
+    Common causes: an earlier `pip install --user torch`, or a pip that chose the user's folder by itself because
+    the system's was not writable.
+
+    What to do: remove that torch, or keep the user's folder out with `PYTHONNOUSERSITE=1`.
+    """
+    python, torch = case.facts.python, case.facts.torch
+    in_user_site = _below(torch.file, python.user_site)
+    inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
+    words = _user_site_words(case)
+    if in_user_site and (inside or python.kind in ("conda", "embedded")):
+        severity: Severity = "error" if case.torch_imported is False else "warning" if inside else "info"
+        shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))
+    elif words:
+        severity, shown = "error", heard(words, 1)
+    else:
+        return
+    yield this.finding(
+        say("torch comes from the user's own site-packages, not from the environment"),
+        evidence=shown,
+        fixes=(
+            remedies.command(case, say("Remove that torch"), *remedies.pip(case, "uninstall", "-y", "torch")),
+            remedies.set_variable(case, "PYTHONNOUSERSITE", "1", alternative=True),
+        ),
+        severity=severity,
+        confidence="certain" if in_user_site else "likely",
+    )
+
+
+def _twice(case: Case) -> tuple[Package, ...]:
+    """Two installations of torch that are on one path."""
+    wheels = named(case, "torch")
+    places = {one.location for one in wheels if one.location}
+    versions = {public(one.version) for one in wheels if one.version}
+    if len(wheels) > 1 and (len(places) > 1 or (len(versions) > 1 and not case.pasted)):
+        return wheels
+    conda = package(case, "pytorch")
+    wheel = next((one for one in wheels if one.installer in ("pip", "uv")), None)
+    if conda is None or wheel is None or not (conda.version and wheel.version):
+        return ()
+    differ = public(conda.version) != public(wheel.version)
+    return (conda, wheel) if differ or not case.pasted else ()
+
+
+@check("EC303", "torch-twice", cause="torch_twice", explains=("EC304", "EC312", "EC317", "EC318", "EC320", *_IMPORT))
+def torch_twice(this: Check, case: Case) -> Iterator[Finding]:
+    """PyTorch is installed twice.
+
+    What it means: two installations share one environment, by conda and by pip or at two places on the path. Their
+    files overwrite or hide each other, and libraries of one meet libraries of the other.
+
+    Common causes: `pip install` of a package that depends on torch inside a conda environment; a second copy in the
+    user's own site-packages or the system's.
+
+    What to do: remove both and install once; in a conda environment it is safest to make a new one.
+    """
+    both = _twice(case)
+    if not both:
+        return
+    works = case.torch_imported is True and not case.said("torchvision_mismatch")
+    remove_conda = remedies.command(case, say("Remove conda's copy"), "conda", "remove", "-y", "--force", "pytorch")
+    yield this.finding(
+        say("torch is installed twice in one environment"),
+        evidence=tuple(
+            fact(
+                f"packages[{one.name}]",
+                " ".join(word for word in (one.name, one.version, one.build) if word),
+                "text" if case.pasted else "interpreter",
+                one.location or one.installer,
+            )
+            for one in both
+        ),
+        fixes=(
+            remedies.command(case, say("Remove pip's copy"), *remedies.pip(case, "uninstall", "-y", "torch")),
+            *((remove_conda,) if any(one.name == "pytorch" for one in both) else ()),
+            *remedies.reinstall_torch(case),
+        ),
+        severity="warning" if works else "error",
+        confidence="likely" if works else "certain",
+    )
+
+
+@check("EC304", "torch-incomplete", cause="torch_incomplete", explains=("EC320", *_IMPORT))
+def torch_incomplete(this: Check, case: Case) -> Iterator[Finding]:
+    """Files of torch are missing or cut short.
+
+    What it means: the package is registered as installed, but not all of its files are there or whole.
+
+    Common causes: an installation that was interrupted or ran out of disk space; a truncated download that stayed
+    in the cache; files that another package or an antivirus program removed.
+
+    What to do: remove torch and install it again without pip's cache.
+    """
+    broken = case.facts.torch.broken_files or ()
+    said = case.said("torch_partial")
+    if not broken and not said:
+        return
+    works = case.torch_imported is True
+    yield this.finding(
+        say("The installation of torch is not complete"),
+        evidence=(*(fact("torch.broken_files", one, "interpreter") for one in broken[:3]), *heard(said, 1)),
+        fixes=(
+            remedies.command(case, say("Remove torch"), *remedies.pip(case, "uninstall", "-y", "torch")),
+            remedies.command(case, say("Empty the cache of pip"), *remedies.pip(case, "cache", "purge")),
+            *remedies.reinstall_torch(case),
+        ),
+        severity="info" if works and not said else "error",
+        confidence="certain" if broken else "likely",
+    )
+
+
+@check("EC344", "works-in-one", severity="warning", cause="healthy_here_other_interpreter_elsewhere")
+def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
+    """CUDA works in one interpreter and not in another.
+
+    What it means: what was shown says both that `torch.cuda.is_available()` is True and that it is False. The
+    machine and one environment are fine; the other answer comes from another interpreter or other variables.
+
+    Common causes: the program runs in an editor, a service or a notebook whose interpreter or environment variables
+    differ from those of the terminal.
+
+    What to do: print `sys.executable`, `torch.__file__` and `CUDA_VISIBLE_DEVICES` in both places and compare.
+    """
+    answers = case.facts.sightings.get("torch.cuda_available", ())
+    if {one.value for one in answers} != {"True", "False"}:
+        return
+    code = "import os, sys, torch; print(sys.executable, torch.__file__, os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    yield this.finding(
+        say("CUDA works in one place and not in the other"),
+        evidence=tuple(fact("torch.cuda_available", one.value, one.look, one.where) for one in answers),
+        fixes=(remedies.command(case, say("Run this in both places and compare"), "python", "-c", code),),
+        confidence="possible",
+    )
+
+
+CHECKS = (
+    build_isolation,
+    other_interpreter,
+    torch_missing,
+    module_shadow,
+    user_site_shadow,
+    torch_twice,
+    torch_incomplete,
+    works_in_one,
+)

@@ -1,0 +1,303 @@
+"""EC301, EC302, EC321 to EC327: torch imports, but it is not the build that this machine's GPU needs."""
+
+from collections.abc import Iterator
+
+from envcheck.catalogue.remedies import page
+from envcheck.diagnosis import remedies
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.torch_build import (
+    CUDA_INDEX,
+    CpuBuild,
+    amd_seen,
+    asked,
+    cpu_build,
+    has_cuda,
+    is_jetson,
+    nvidia_seen,
+    rocm_asked,
+)
+from envcheck.model.report import CONFIDENCES, Confidence, Evidence, Finding, Fix, Severity
+from envcheck.model.text import Text, say
+
+SYMPTOMS = ("EC401",)
+
+
+def _least(*confidences: Confidence) -> Confidence:
+    return max(confidences, key=CONFIDENCES.index)
+
+
+def _nothing_better(case: Case) -> bool:
+    """Whether a CPU build is all that this machine's GPU could get, whatever is updated."""
+    plan = case.plan
+    return plan is not None and plan.build is not None and plan.build.variant == "cpu" and not plan.nearest
+
+
+def _need(case: Case, build: CpuBuild) -> tuple[Severity, Confidence, tuple[Evidence, ...]] | None:
+    """How much CUDA is missed here: a GPU is seen, or somebody asked for CUDA; None: nobody needs it."""
+    wanted = (*case.said("not_compiled_with_cuda"), *case.said("cuda_extension_on_cpu_torch"))
+    gpu = nvidia_seen(case)
+    if gpu is not None:
+        confidence, evidence = gpu
+        if not wanted and not case.pasted and not is_jetson(case) and _nothing_better(case):
+            return None
+        return "error", _least(confidence, build.confidence), (evidence,)
+    if wanted or (case.pasted and asked(case, CUDA_INDEX)):
+        return "error", build.confidence, heard(wanted, 1)
+    if case.pasted and not case.cuda_available and amd_seen(case) is None and not rocm_asked(case):
+        return "warning", _least("likely", build.confidence), ()
+    return None
+
+
+def _title(case: Case) -> Text:
+    version = case.torch_version
+    if nvidia_seen(case) is None:
+        return say("This PyTorch is a build without CUDA")
+    if version is None:
+        return say("PyTorch is a build without CUDA, but this machine has an NVIDIA GPU")
+    return say("PyTorch {version} is a build without CUDA, but this machine has an NVIDIA GPU", version=version)
+
+
+def _cpu_build(this: Check, case: Case, why: Text, fixes: tuple[Fix, ...] = ()) -> Iterator[Finding]:
+    """The finding of the check whose cause is why this build has no CUDA."""
+    build = cpu_build(case)
+    need = _need(case, build) if build is not None and build.cause == this.cause else None
+    if build is None or need is None:
+        return
+    severity, confidence, evidence = need
+    yield this.finding(
+        _title(case),
+        why=why,
+        evidence=(*build.evidence, *(one for one in evidence if one not in build.evidence)),
+        fixes=(*fixes, *remedies.reinstall_torch(case)),
+        severity=severity,
+        confidence=confidence,
+    )
+
+
+@check("EC325", "jetson-generic-wheel", cause="jetson_generic_wheel", explains=SYMPTOMS)
+def jetson_generic_wheel(this: Check, case: Case) -> Iterator[Finding]:
+    """A generic wheel on a Jetson board.
+
+    What it means: the board's GPU is integrated and needs builds that NVIDIA makes for its JetPack. The wheel that
+    is installed was made for other aarch64 machines and holds no code for it.
+
+    Common causes: `pip install torch` from an index that does not know Jetson; another package that depends on
+    torch and replaced NVIDIA's wheel.
+
+    What to do: remove torch and install the wheel that NVIDIA publishes for the JetPack release of this board, or
+    use a container that NVIDIA made for it.
+    """
+    build = cpu_build(case)
+    if build is None or build.cause != this.cause:
+        return
+    yield this.finding(
+        say("This Jetson has a generic PyTorch wheel, which cannot use its GPU"),
+        why=say("Only wheels that NVIDIA builds for JetPack hold code for the integrated GPU of a Jetson"),
+        evidence=(
+            fact("host.jetson", case.facts.host.jetson_release or case.facts.host.kernel or "Jetson"),
+            *build.evidence,
+        ),
+        fixes=(
+            remedies.command(case, say("Remove the generic wheel"), *remedies.pip(case, "uninstall", "-y", "torch")),
+            remedies.step(say("Install NVIDIA's wheel for this JetPack: {url}", url=page("jetson"))),
+        ),
+        confidence=build.confidence,
+    )
+
+
+@check("EC323", "cpu-build-conda", cause="cpu_build_conda", explains=SYMPTOMS)
+def cpu_build_from_conda(this: Check, case: Case) -> Iterator[Finding]:
+    """Conda chose a build without CUDA.
+
+    What it means: the solver of conda was free to choose among CPU and CUDA builds of PyTorch and took one without
+    CUDA. A `cudatoolkit` package beside it changes nothing.
+
+    Common causes: the package `cpuonly` or a package that depends on it; a CUDA version for which this release has
+    no build; channels that hold only CPU builds, such as a mirrored `pytorch` channel without `nvidia`; an
+    environment that was solved on a computer without a GPU.
+
+    What to do: ask for `pytorch-gpu` from conda-forge, which has no CPU builds, so that the solver has to say it
+    when no CUDA build fits. Remove `cpuonly` first.
+    """
+    has_cpuonly = any(one.name == "cpuonly" for one in case.facts.packages or ())
+    remove = remedies.command(
+        case, say("Remove the package that asks for CPU builds"), "conda", "remove", "-y", "cpuonly"
+    )
+    yield from _cpu_build(
+        this,
+        case,
+        say("conda may choose a CPU build whenever the request does not exclude it"),
+        (remove,) if has_cpuonly else (),
+    )
+
+
+@check("EC324", "cpu-wheel-aarch64", cause="cpu_wheel_aarch64", explains=SYMPTOMS)
+def cpu_wheel_on_aarch64(this: Check, case: Case) -> Iterator[Finding]:
+    """The aarch64 wheel of the default index has no CUDA.
+
+    What it means: for Arm servers the default index long held a CPU build only; CUDA builds for aarch64 are on
+    PyTorch's own index.
+
+    Common causes: `pip install torch` on a Grace, GH200 or other Arm machine with an NVIDIA GPU.
+
+    What to do: install from the index of a CUDA build.
+    """
+    yield from _cpu_build(this, case, say("The default index gave the aarch64 wheel, which has no CUDA"))
+
+
+@check("EC321", "cpu-wheel-cached", cause="cpu_wheel_pip_cache", explains=SYMPTOMS)
+def cpu_wheel_from_cache(this: Check, case: Case) -> Iterator[Finding]:
+    """Pip takes a CPU wheel out of its cache again and again.
+
+    What it means: a wheel without CUDA was downloaded before, and pip finds it good enough for the request, so the
+    new command installs the same build again.
+
+    Common causes: the version was asked for without its `+cu` part, or the CUDA index was given as an extra index
+    beside one that has the CPU build.
+
+    What to do: remove torch, empty pip's cache, and install the pinned CUDA build from its own index.
+    """
+    purge = remedies.command(case, say("Empty the cache of pip"), *remedies.pip(case, "cache", "purge"))
+    remove = remedies.command(case, say("Remove the CPU build"), *remedies.pip(case, "uninstall", "-y", "torch"))
+    yield from _cpu_build(this, case, say("pip installed the wheel that lay in its cache"), (remove, purge))
+
+
+@check("EC322", "cpu-wheel-windows", cause="cpu_wheel_windows_pypi", explains=SYMPTOMS)
+def cpu_wheel_on_windows(this: Check, case: Case) -> Iterator[Finding]:
+    """The default index has only CPU builds for Windows.
+
+    What it means: for Windows the default index, its mirrors, and lock files made from them hold a build without
+    CUDA; the same command brings a CUDA build on Linux.
+
+    Common causes: `pip install torch` or a requirements file without an index; a mirror of the default index.
+
+    What to do: install from PyTorch's own index of a CUDA build, or from a mirror of that index.
+    """
+    yield from _cpu_build(this, case, say("For Windows the default index and its mirrors hold a build without CUDA"))
+
+
+@check("EC301", "cpu-wheel", cause="cpu_wheel_pip", explains=SYMPTOMS)
+def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
+    """A build of PyTorch without CUDA on a machine with an NVIDIA GPU.
+
+    What it means: this build cannot use an NVIDIA GPU, whatever driver or toolkit is installed.
+
+    Common causes: the CPU index of PyTorch was used; another package asked for the CPU build; a mirror or an image
+    brought it along.
+
+    What to do: replace torch by a CUDA build that suits the driver and the GPU. The driver does not need to change
+    for that, and no CUDA toolkit is needed.
+    """
+    yield from _cpu_build(this, case, say("The index that was used, or a package that asked for it, gave a CPU build"))
+
+
+@check("EC326", "rocm-wrong-wheel", cause="rocm_wrong_wheel", explains=SYMPTOMS)
+def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
+    """An AMD GPU, and a PyTorch build without ROCm.
+
+    What it means: an AMD GPU works with ROCm builds only. This build was made for NVIDIA GPUs or for the CPU.
+
+    Common causes: the default index was used; the ROCm index was given as `--extra-index-url` and had no wheel for
+    this Python or did not exist, so that pip silently took the build of the default index.
+
+    What to do: install from the index of a ROCm build as the only index, with a Python that it has wheels for.
+    """
+    torch = case.facts.torch
+    if torch.hip or (torch.variant or "").startswith("rocm") or torch.xpu or case.torch_installed is False:
+        return
+    gpu = amd_seen(case)
+    known = has_cuda(case)
+    asked_for = rocm_asked(case)
+    if gpu is not None and known is not None and nvidia_seen(case) is None:
+        confidence: Confidence = "certain"
+        shown: tuple[Evidence, ...] = (gpu, fact("torch.version", torch.version or "?", torch.look))
+    elif asked_for and (case.cuda_available is False or known is False):
+        confidence = "possible" if known is None else "likely"
+        shown = (fact("messages", asked_for, "text"),)
+    else:
+        return
+    yield this.finding(
+        say("This PyTorch is no ROCm build, and an AMD GPU needs one"),
+        why=say("A ROCm index that has no wheel for this Python falls back to the default index without a word"),
+        evidence=shown,
+        fixes=remedies.reinstall_torch(case),
+        confidence=confidence,
+    )
+
+
+@check("EC302", "wrong-vendor", cause="wrong_vendor_build", explains=SYMPTOMS)
+def wrong_vendor(this: Check, case: Case) -> Iterator[Finding]:
+    """A PyTorch build for another vendor's GPU.
+
+    What it means: the machine has an NVIDIA GPU, and the installed build was made for AMD (ROCm) or Intel (XPU).
+
+    Common causes: the index of another variant was copied from a guide; an environment came from another machine.
+
+    What to do: replace torch by a CUDA build.
+    """
+    torch = case.facts.torch
+    made_for = (
+        "ROCm"
+        if torch.hip or (torch.variant or "").startswith("rocm")
+        else "XPU"
+        if torch.xpu or torch.variant == "xpu"
+        else None
+    )
+    gpu = nvidia_seen(case)
+    if made_for is None or gpu is None or case.facts.amd.gpus or torch.xpu_available:
+        return
+    yield this.finding(
+        say("This PyTorch was built for {platform}, and the GPU is NVIDIA's", platform=made_for),
+        evidence=(fact("torch.version", torch.version or torch.variant or made_for, torch.look), gpu[1]),
+        fixes=remedies.reinstall_torch(case),
+        confidence=gpu[0],
+    )
+
+
+@check("EC327", "jetson-arch-missing", cause="jetson_arch_missing", explains=("EC211", "EC212", "EC404"))
+def jetson_arch_missing(this: Check, case: Case) -> Iterator[Finding]:
+    """A server build for Arm on a Jetson board.
+
+    What it means: this CUDA build for aarch64 was made for Arm servers. CUDA starts, but the build has no kernels
+    for the integrated GPU of the board, so that the first calculation fails.
+
+    Common causes: an aarch64 wheel or conda build from a general index on a Jetson.
+
+    What to do: install the wheel that NVIDIA publishes for the JetPack release of this board.
+    """
+    torch = case.facts.torch
+    if not is_jetson(case) or not has_cuda(case):
+        return
+    devices = torch.devices or ()
+    capabilities = [gpu.compute_capability for gpu in case.gpus or () if gpu.compute_capability]
+    capabilities += [device.compute_capability for device in devices if device.compute_capability]
+    kernels = torch.arch_list or ()
+    unserved = [
+        one for one in capabilities if kernels and not any(case.catalogue.runs(kernel, one) for kernel in kernels)
+    ]
+    if not unserved and not case.said("no_kernel_image"):
+        return
+    yield this.finding(
+        say("This build has no kernels for the GPU of a Jetson"),
+        evidence=(
+            fact("host.jetson", case.facts.host.jetson_release or case.facts.host.kernel or "Jetson"),
+            *((fact("torch.arch_list", " ".join(kernels), torch.look),) if kernels else ()),
+        ),
+        fixes=(remedies.step(say("Install NVIDIA's wheel for this JetPack: {url}", url=page("jetson"))),),
+        confidence="certain" if unserved else "likely",
+    )
+
+
+CHECKS = (
+    jetson_generic_wheel,
+    jetson_arch_missing,
+    cpu_build_from_conda,
+    cpu_wheel_on_aarch64,
+    cpu_wheel_from_cache,
+    cpu_wheel_on_windows,
+    cpu_wheel,
+    rocm_wrong_wheel,
+    wrong_vendor,
+)

@@ -1,0 +1,103 @@
+"""What an index is to blame for when an installer finds no torch; the machine's share is answered in `unmet`. Pure."""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from envcheck.diagnosis.machine import Machine
+from envcheck.diagnosis.unmet import Unmet, reasons, unmet
+from envcheck.model.facts import Message
+from envcheck.model.report import Confidence
+from envcheck.model.versions import numbers
+
+Fault = Literal["index_tag_missing", "index_not_used", "release_missing"]
+
+NETWORK = (
+    "proxy_error",
+    "proxy_closed_tls",
+    "socks_unsupported",
+    "socks_scheme",
+    "ssl_error",
+    "ssl_module_missing",
+    "network_unreachable",
+    "network_timeout",
+    "connection_reset",
+    "mirror_403",
+    "mirror_connection_failed",
+)
+"""When one of these was said, an empty list is its consequence."""
+_ACCELERATOR = re.compile(r"cu\d|rocm|xpu")
+
+
+class Verdict(NamedTuple):
+    """Whose fault it is, how sure, and the request that failed."""
+
+    fault: Fault
+    confidence: Confidence
+    unmet: Unmet
+
+
+def network_failed(case: Machine) -> bool:
+    """Whether the text says that an index could not be reached."""
+    return any(case.said(slug) for slug in NETWORK)
+
+
+def faults(case: Machine) -> Iterator[Verdict]:
+    """The index's fault in each failed request that neither the network nor the machine explains."""
+    if network_failed(case) or reasons(case):
+        return
+    for one in unmet(case):
+        found = _fault(one, case)
+        if found is not None:
+            yield Verdict(*found, one)
+
+
+def another_python(case: Machine) -> Message | None:
+    """The message of a pip that found nothing, although the Python shown has a wheel: pip serves another one."""
+    version = case.facts.python.version
+    if version is None or network_failed(case) or reasons(case):
+        return None
+    short = ".".join(str(part) for part in numbers(version)[:2])
+    for one in unmet(case):
+        variants = {one.local} if one.local else one.variants
+        fits = (
+            short in build.pythons and numbers(build.torch) == numbers(one.asked or "") and build.variant in variants
+            for build in case.builds_here
+        )
+        if not one.offered and one.asked and any(fits):
+            return one.message
+    return None
+
+
+def known_variants(case: Machine) -> frozenset[str]:
+    """Every variant that an official index has or had."""
+    return frozenset(build.variant for build in case.catalogue.builds())
+
+
+def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
+    known = known_variants(case)
+    unknown = [variant for variant in (*sorted(one.variants), one.local or "") if variant and variant not in known]
+    if not one.offered:
+        return ("index_tag_missing", "certain" if one.variants - known else "likely") if unknown else None
+    if one.asked is None:
+        return None
+    bases = {numbers(version): version for version in one.offered}
+    tags = {version.partition("+")[2] for version in one.offered} - {""}
+    if numbers(one.asked) in bases:
+        return _tag_at_fault(one, tags)
+    offered_variants = {tag for tag in tags if _ACCELERATOR.match(tag)}
+    if one.local or offered_variants:
+        return "index_tag_missing", "likely"
+    released = {numbers(build.torch) for build in case.catalogue.builds()}
+    return "release_missing", "likely" if numbers(one.asked) in released else "certain"
+
+
+def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None:
+    """The release is listed: what is not is its build with the tag that was asked for."""
+    if not one.local or (one.local == "cpu" and not tags):
+        return None
+    if f"{one.asked}+{one.local}" in one.offered:
+        return None
+    if any(_ACCELERATOR.match(tag) for tag in tags):
+        return "index_tag_missing", "certain"
+    return "index_not_used", "likely" if one.variants else "certain"

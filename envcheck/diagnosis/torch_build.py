@@ -1,0 +1,261 @@
+"""Which build of torch this is, what it was wanted for, and why a build without CUDA came. Pure."""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from envcheck.catalogue.software import limit
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.exhibits import fact as saw
+from envcheck.diagnosis.exhibits import heard, pci
+from envcheck.diagnosis.packages import conda_packages, local, package
+from envcheck.model.report import Confidence, Evidence
+
+CUDA_INDEX = re.compile(r"/whl/(?:nightly/|test/)?cu\d{2,3}\b|pytorch-wheels/cu\d{2,3}\b|\+cu\d{2,3}\b")
+_CPU_INDEX = re.compile(
+    r"/whl/(?:nightly/|test/)?cpu\b|pytorch-wheels/cpu\b|torch==?\S*\+cpu\b|--torch-backend[= ]cpu\b"
+)
+_ROCM_INDEX = re.compile(r"/whl/(?:nightly/|test/)?rocm[\d.]*")
+_NO_PLAIN_INSTALL = re.compile(
+    r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
+)
+_PLAIN_INSTALL = re.compile(r"\bpip3?(?:\.\d+)?\s+install\b.*\btorch\b|\buv\s+(?:pip install|add)\b.*\btorch\b")
+_CONDA_INSTALL = re.compile(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
+_CONDA_PINS_CUDA = re.compile(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
+_CONDA_CPU = re.compile(r"(?:^|_)cpu(?:_|$)|^cpu")
+
+
+class CpuBuild(NamedTuple):
+    """Why torch has no CUDA here, how sure that is, and what shows it."""
+
+    cause: str
+    confidence: Confidence
+    evidence: tuple[Evidence, ...]
+
+
+def has_cuda(case: Case) -> bool | None:
+    """Whether this torch was built with CUDA; None: the facts do not say."""
+    tag = local(case.torch_version)
+    if case.build_kind == "cuda" or tag.startswith("cu"):
+        return True
+    if case.build_kind or tag.startswith(("cpu", "rocm", "xpu")) or case.said("not_compiled_with_cuda"):
+        return False
+    return False if _conda_cpu_package(case) else None
+
+
+def nvidia_seen(case: Case) -> tuple[Confidence, Evidence] | None:
+    """The sign of an NVIDIA GPU that torch could use, and how sure it is; None: no sign."""
+    facts = case.facts
+    if case.gpus:
+        return "certain", saw("nvidia.gpus", case.gpus[0].name or case.gpus[0].uuid or "GPU 0", case.gpus[0].look)
+    if is_jetson(case):
+        return "certain", saw("host.jetson", facts.host.jetson_release or facts.host.kernel or "Jetson", "files")
+    if case.in_container:
+        return None
+    card = next((one for one in case.nvidia_pci or () if one.driver != "vfio-pci"), None)
+    if card is not None:
+        return "likely", pci(card)
+    version = case.driver_version or case.cuda_driver_version
+    if case.gpus is None and case.pasted and version:
+        return "likely", saw("nvidia.driver_versions", version, "text")
+    return None
+
+
+def is_jetson(case: Case) -> bool:
+    """Whether this is a Jetson board."""
+    host = case.facts.host
+    integrated = any("(nvgpu)" in (gpu.name or "") for gpu in case.gpus or ())
+    return bool(host.jetson) or "tegra" in (host.kernel or "") or integrated
+
+
+def amd_seen(case: Case) -> Evidence | None:
+    """The sign of an AMD GPU that some build of torch has kernels for."""
+    facts = case.facts
+    kernels = {
+        kernel for build in case.catalogue.builds() if build.variant.startswith("rocm") for kernel in build.capabilities
+    }
+    for gpu in facts.amd.gpus or ():
+        if gpu.gfx and any(case.catalogue.runs(kernel, gpu.gfx) for kernel in kernels):
+            return saw("amd.gpus", f"{gpu.name or 'AMD GPU'} ({gpu.gfx})", "files")
+    return None
+
+
+def asked(case: Case, pattern: re.Pattern[str]) -> str | None:
+    """The command, setting or line of an installer that `pattern` finds."""
+    commands = (said.text for said in case.facts.messages)
+    settings = (setting.value for setting in case.facts.settings or () if setting.tool in ("pip", "uv"))
+    for text in (*commands, *settings):
+        found = next((line for line in text.splitlines() if pattern.search(line)), None)
+        if found is not None:
+            return found.strip()
+    return None
+
+
+def rocm_asked(case: Case) -> str | None:
+    """Where ROCm wheels were asked for."""
+    return asked(case, _ROCM_INDEX)
+
+
+def cpu_build(case: Case) -> CpuBuild | None:
+    """Why this torch has no CUDA, by the first rule that answers; None: it has, or nothing says that it has not."""
+    if (
+        has_cuda(case)
+        or case.facts.torch.hip
+        or case.facts.torch.xpu
+        or (case.facts.torch.variant or "").startswith(("rocm", "xpu"))
+    ):
+        return None
+    for cause, rule in _RULES:
+        found = rule(case)
+        if found is not None:
+            return CpuBuild(cause, *found) if cause else None
+    return None
+
+
+def groups_of(case: Case, signature: str) -> dict[str, str] | None:
+    """The named groups of the first message that matches `signature`."""
+    return next((groups for _, groups in case.said(signature)), None)
+
+
+_Found = tuple[Confidence, tuple[Evidence, ...]]
+
+
+def _shown(case: Case) -> tuple[Evidence, ...]:
+    """What shows that the build has no CUDA."""
+    torch = case.facts.torch
+    seen = heard(case.said("not_compiled_with_cuda"), 1)
+    if torch.version:
+        seen = (saw("torch.version", torch.version, torch.look), *seen)
+    if torch.cuda_known and not torch.cuda:
+        seen = (*seen, saw("torch.cuda", "None", torch.look))
+    return seen
+
+
+def _macos(case: Case) -> _Found | None:
+    """On macOS no build has CUDA."""
+    return ("certain", ()) if case.on_macos else None
+
+
+def _jetson(case: Case) -> _Found | None:
+    if not is_jetson(case):
+        return None
+    if has_cuda(case) is False:
+        return "certain", _shown(case)
+    if case.cuda_available is False:
+        return "likely", (saw("torch.cuda_available", "False", case.facts.torch.look),)
+    return None
+
+
+def _conda_cpu_package(case: Case) -> tuple[Evidence, ...]:
+    """Packages of conda that make or mark a CPU build."""
+    shown = []
+    for one in conda_packages(case):
+        cpu_torch = one.name in ("pytorch", "libtorch") and _CONDA_CPU.search(one.build or "")
+        if cpu_torch or one.name == "cpuonly" or (one.name == "pytorch-mutex" and "cpu" in (one.build or "")):
+            words = (one.name, one.version, one.build, one.channel)
+            shown.append(saw(f"packages[{one.name}]", " ".join(word for word in words if word), "interpreter"))
+    return tuple(shown)
+
+
+def _conda(case: Case) -> _Found | None:
+    listed = _conda_cpu_package(case)
+    if listed:
+        return "certain", listed
+    wheel = package(case, "torch")
+    if wheel and "+" in (wheel.version or ""):
+        return None
+    if case.said("conda_cpu_build"):
+        return "certain", heard(case.said("conda_cpu_build"), 1)
+    if has_cuda(case) is False:
+        if case.facts.torch.installer == "conda" or (wheel and wheel.installer == "conda"):
+            return "certain", _shown(case)
+        toolkit = next((one for one in conda_packages(case) if one.name in ("cudatoolkit", "cudnn")), None)
+        if toolkit:
+            return "likely", (
+                *_shown(case),
+                saw("packages[cudatoolkit]", f"{toolkit.name} {toolkit.version}", "interpreter"),
+            )
+    return _conda_command(case)
+
+
+def _conda_command(case: Case) -> _Found | None:
+    """Conda was asked for `pytorch` with nothing that makes a CPU build impossible, and CUDA is not there."""
+    if case.cuda_available or (has_cuda(case) is None and case.torch_imported is False):
+        return None
+    for said in case.facts.messages:
+        command = said.text
+        if said.kind == "command" and _CONDA_INSTALL.search(command) and not _CONDA_PINS_CUDA.search(command):
+            wanted = "cudatoolkit" in command or case.cuda_available is False or has_cuda(case) is False
+            if wanted:
+                return ("likely" if has_cuda(case) is False else "possible"), (
+                    saw("messages", command, said.look, said.where),
+                )
+    return None
+
+
+def _aarch64(case: Case) -> _Found | None:
+    machine = case.facts.host.machine
+    if has_cuda(case) is not False or asked(case, _CPU_INDEX):
+        return None
+    if machine == "aarch64" and case.facts.host.os in ("linux", None):
+        return "certain", (*_shown(case), saw("host.machine", machine, "files"))
+    if case.said("aarch64_wheel"):
+        return "likely", (*_shown(case), *heard(case.said("aarch64_wheel"), 1))
+    return None
+
+
+def _windows(case: Case) -> _Found | None:
+    """The default index, its mirrors and lock files made from them hold CPU builds for Windows."""
+    if asked(case, _CPU_INDEX):
+        return None
+    wheel = groups_of(case, "default_windows_wheel")
+    if wheel is not None and float(wheel.get("size", "0")) < float(limit("small_wheel_mb")):
+        return "certain", (*heard(case.said("default_windows_wheel"), 1), *_shown(case))
+    windows = case.facts.host.os == "windows"
+    listed = package(case, "torch")
+    if windows and has_cuda(case) is False and not asked(case, CUDA_INDEX):
+        if listed and "+" in (listed.version or ""):
+            return None
+        return ("certain" if listed else "likely"), (*_shown(case), saw("host.os", "windows", "files"))
+    return _plain_command(case, windows=windows)
+
+
+def _plain_command(case: Case, *, windows: bool) -> _Found | None:
+    """`pip install torch` without an index, and no CUDA afterwards: so it goes on Windows."""
+    if case.cuda_available is not False or case.facts.host.os not in ("windows", None) or case.driver_version:
+        return None
+    for said in case.facts.messages:
+        plain = _PLAIN_INSTALL.search(said.text) and not _NO_PLAIN_INSTALL.search(said.text)
+        if said.kind == "command" and plain:
+            return ("likely" if windows else "possible"), (saw("messages", said.text, said.look, said.where),)
+    return None
+
+
+def _cache(case: Case) -> _Found | None:
+    """Pip took a wheel without CUDA out of its cache although CUDA was asked for."""
+    cached = groups_of(case, "cached_wheel")
+    wanted = asked(case, CUDA_INDEX)
+    if cached is None or not (wanted or has_cuda(case) is False):
+        return None
+    cpu = "cpu" in cached.get("version", "")
+    if not cpu and not wanted:
+        return None
+    shown = (*heard(case.said("cached_wheel"), 1), *_shown(case))
+    return ("likely" if has_cuda(case) is False or cpu else "possible"), shown
+
+
+def _pip(case: Case) -> _Found | None:
+    if has_cuda(case) is False:
+        return "certain", (*_shown(case), *heard(case.said("already_satisfied"), 1))
+    return None
+
+
+_RULES: tuple[tuple[str, Callable[[Case], _Found | None]], ...] = (
+    ("", _macos),
+    ("jetson_generic_wheel", _jetson),
+    ("cpu_build_conda", _conda),
+    ("cpu_wheel_aarch64", _aarch64),
+    ("cpu_wheel_pip_cache", _cache),
+    ("cpu_wheel_windows_pypi", _windows),
+    ("cpu_wheel_pip", _pip),
+)
