@@ -76,7 +76,7 @@ def test_toml_flattened() -> None:
         ("pip", "extra-index-url", "d1", 6),
     ]
     assert toml("a = 1\na = 2\n").problems
-    assert toml("\ufeffa = 1\n").problems == ("line 1: a byte order mark",)
+    assert toml("\ufeffa = 1\n").problems == ()  # uv 0.13.9 reads it
 
 
 def test_yaml_flattened() -> None:

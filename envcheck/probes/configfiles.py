@@ -1,6 +1,7 @@
 """Parsers of the configuration files of pip, uv and conda: bytes in, entries and problems out, never an exception."""
 
 import codecs
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -8,6 +9,7 @@ from typing import Any, NamedTuple
 MOST_ENTRIES = 500
 _MOST_PROBLEMS = 5
 _DEEPEST = 8
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
 class Entry(NamedTuple):
@@ -38,6 +40,11 @@ def decode(data: bytes) -> tuple[str, str | None]:
         return data.decode("utf-8", "replace"), f"byte {error.start} is not valid UTF-8"
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines with their ends, as files are read: only LF, CR and CR LF end one."""
+    return _LINE.findall(text)
+
+
 # INI: pip -----------------------------------------------------------------------------------------------------
 
 
@@ -51,7 +58,7 @@ def ini(text: str) -> Parsed:
     reader = _Ini()
     if text.startswith("\ufeff"):
         reader.problems.append("line 1: a byte order mark")
-    for number, raw in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+    for number, raw in enumerate(lines_of(text.removeprefix("\ufeff")), 1):
         line = raw.strip()
         if line and line[0] not in "#;":
             reader.take(number, line, indent=len(raw) - len(raw.lstrip()))
@@ -115,15 +122,14 @@ def toml(text: str) -> Parsed:
         table = tomllib.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         return Parsed(problems=(str(error) or "nested too deeply",))
-    lines = text.splitlines()
+    lines = lines_of(text)
     entries = []
     for path, value in _leaves(table):
         section, _, key = path.rpartition(".")
         entries.append(Entry(section, key, value, _line_with(lines, value)))
         if len(entries) == MOST_ENTRIES:
             break
-    problems = ("line 1: a byte order mark",) if text.startswith("\ufeff") else ()
-    return Parsed(tuple(entries), problems)
+    return Parsed(tuple(entries))
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
