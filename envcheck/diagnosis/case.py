@@ -19,18 +19,19 @@ Commands = Callable[[Plan], tuple[Fix, ...]]
 """A plan to the steps that carry it out: `recommend.commandline` bound to the machine, handed in likewise."""
 
 LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
-    "nvidia_pci": ("files",),
+    "nvidia_pci": ("pci",),
     "nvidia_module_loaded": ("files",),
     "nodes": ("files",),
-    "in_container": ("files",),
-    "scheduler": ("files",),
-    "wsl": ("files",),
-    "jetson": ("files",),
-    "has_nvidia": ("files",),
+    "in_container": ("host",),
+    "scheduler": ("host",),
+    "wsl": ("host",),
+    "jetson": ("host",),
+    "has_nvidia": ("pci",),
     "card_list": ("nvml", "smi", "torch"),
     "gpus": ("nvml", "smi"),
+    "listed": ("nvml", "smi"),
     "driver_answered": ("nvml", "libcuda", "smi"),
-    "secure_boot": ("files",),
+    "secure_boot": ("host",),
     "kernels": ("torch",),
     "build_cuda": ("torch", "interpreter"),
     "build_kind": ("torch", "interpreter"),
@@ -41,8 +42,8 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "python_platform": ("interpreter",),
     "python_implementation": ("interpreter",),
     "free_threaded": ("interpreter",),
-    "libc": ("interpreter", "files"),
-    "libc_version": ("interpreter", "files"),
+    "libc": ("interpreter", "host"),
+    "libc_version": ("interpreter", "host"),
     "illegal_instruction": ("torch",),
     "torch_installed": ("interpreter",),
     "torch_version": ("interpreter", "torch"),
@@ -54,7 +55,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "mps_available": ("torch",),
     "xpu_available": ("torch",),
     "variables": ("files",),
-    "kfd": ("files",),
+    "kfd": ("kfd",),
 }
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
 

@@ -36,7 +36,7 @@ def sightings(path: str, seen: tuple[Sighting, ...]) -> tuple[Evidence, ...]:
 def pci(device: PciDevice) -> Evidence:
     """A card on the bus and the kernel driver bound to it."""
     value = f"{device.address} [{device.vendor}:{device.device}] driver={device.driver or '-'}"
-    return fact("pci", value, "files")
+    return fact("pci", value, "pci")
 
 
 def module(found: KernelModule) -> Evidence:

@@ -13,6 +13,7 @@ from envcheck.model.facts import (
     ApiStatus,
     DeviceNode,
     Facts,
+    Gpu,
     KernelModule,
     Library,
     Message,
@@ -60,9 +61,8 @@ class Machine:
     @cached_property
     def heard(self) -> tuple[Message, ...]:
         """All that programs said: the messages, and the words that facts keep beside them."""
-        known = {message.text for message in self.facts.messages}
-        extra = (message for message in self._overheard() if message.text not in known)
-        return self.facts.messages + tuple(extra)
+        said = "\0".join(message.text for message in self.facts.messages)
+        return self.facts.messages + tuple(message for message in self._overheard() if message.text not in said)
 
     def _overheard(self) -> Iterator[Message]:
         torch = self.facts.torch
@@ -121,7 +121,7 @@ class Machine:
     def illegal_instruction(self) -> bool | None:
         """Whether the look at torch was ended by SIGILL."""
         seen = self.facts.observation("torch")
-        return None if seen is None else seen.signal == "SIGILL"
+        return None if seen is None else seen.signal in ("SIGILL", "ILLEGAL_INSTRUCTION")
 
     @cached_property
     def scheduler(self) -> str | None:
@@ -260,6 +260,13 @@ class Machine:
     def kfd(self) -> DeviceNode | None:
         """AMD's compute device."""
         return self.facts.amd.kfd
+
+    @cached_property
+    def listed(self) -> tuple[Gpu, ...] | None:
+        """GPUs that the driver itself listed; those that only files name say nothing of whether it answers."""
+        gpus = self.facts.nvidia.gpus
+        answered = tuple(gpu for gpu in gpus or () if gpu.look != "files")
+        return answered if answered or gpus == () else None
 
     # --- torch's build ---------------------------------------------------------------------------------------------
 

@@ -74,11 +74,11 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """
     told = case.said("container_no_gpu") or _started_without(case)
     lacking = _lacking(case)
-    if case.cuda_available or (case.gpus and not lacking) or not (told or lacking):
+    if case.cuda_available or (case.listed and not lacking) or not (told or lacking):
         return
     capabilities = case.variable("NVIDIA_DRIVER_CAPABILITIES")
     fixes = remedies.give_container_gpus(case)
-    if lacking and case.gpus and capabilities is not None:
+    if lacking and case.listed and capabilities is not None:
         fixes = (remedies.set_in_container("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),)
     yield this.finding(
         say("This container was started without a GPU of its host"),
@@ -141,7 +141,7 @@ def container_lost_gpu(this: Check, case: Case) -> Iterator[Finding]:
     told, status = case.said("container_lost_gpu_cgroup"), case.nvml_status(999)
     refused = [node for node in case.nodes or () if node.error == "EPERM"]
     live = case.in_container and status and (refused or _gpu_nodes(case))
-    if case.in_container is False or case.gpus or not (told or live):
+    if case.in_container is False or case.listed or not (told or live):
         return
     yield this.finding(
         say("The container lost its access to the GPU while it ran"),
@@ -187,7 +187,7 @@ def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     denied = [
         node for node in case.nodes or () if node.error in _DENIED or (node.readable, node.writable) == (False, False)
     ]
-    if case.facts.host.wsl or case.gpus or case.cuda_available or not (told or denied):
+    if case.facts.host.wsl or case.listed or case.cuda_available or not (told or denied):
         return
     group = next((node.group for node in denied if node.group not in (None, "root")), None)
     join = (
@@ -229,7 +229,7 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     told = case.said("slurm_no_gpu")
     in_job = case.scheduler not in (None, "none")
     hidden = case.variable("CUDA_VISIBLE_DEVICES") in (None, "", "NoDevFiles")
-    nothing = not case.facts.host.scheduler_gpus and hidden and not case.gpus and not case.cards
+    nothing = not case.facts.host.scheduler_gpus and hidden and not case.listed and not case.cards
     missed = case.cuda_available is False and case.build_kind == "cuda"
     none_left = case.variable("CUDA_VISIBLE_DEVICES") == "NoDevFiles"
     if not told and not (in_job and ((nothing and missed) or none_left)):
@@ -238,7 +238,7 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("This job of {scheduler} was given no GPU", scheduler=case.scheduler or "slurm"),
         evidence=(
-            fact("host.scheduler", case.scheduler or "slurm", "files"),
+            fact("host.scheduler", case.scheduler or "slurm", "host"),
             *((fact("variables.CUDA_VISIBLE_DEVICES", value, "environment"),) if value is not None else ()),
             *heard(told),
         ),

@@ -11,6 +11,8 @@ from envcheck.model.facts import PciDevice
 from envcheck.model.report import Confidence, Finding, Fix
 from envcheck.model.text import Text, say
 
+_NOBODY = (None, "microsoft")
+"""No driver at all; on Windows the basic display adapter, which Microsoft provides, stands in for one."""
 _OTHER_OWNERS = ("nouveau", "vfio-pci", "nvidiafb", "rivafb")
 
 
@@ -44,7 +46,7 @@ def gpu_given_to_vm(this: Check, case: Case) -> Iterator[Finding]:
                 alternative=True,
             ),
         ),
-        severity=wish(case) if all_held and not case.gpus else "info",
+        severity=wish(case) if all_held and not case.listed else "info",
     )
 
 
@@ -77,7 +79,7 @@ def nouveau_active(this: Check, case: Case) -> Iterator[Finding]:
         say("The GPU is held by nouveau, which knows no CUDA"),
         evidence=(*(exhibits.pci(card) for card in held[:4]), *module, *heard(told)),
         fixes=_instead_of_nouveau(case),
-        severity="info" if case.gpus else "error" if told else wish(case),
+        severity="info" if case.listed else "error" if told else wish(case),
         confidence="certain" if held or told else "likely",
     )
 
@@ -115,7 +117,7 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Install the NVIDIA driver of your distribution, or from NVIDIA on Windows, and restart.
     """
     told = case.said("driver_missing")
-    unbound = [card for card in case.nvidia_pci or () if card.driver is None]
+    unbound = [card for card in case.nvidia_pci or () if card.driver in _NOBODY]
     bare = bool(unbound) and not case.driver_traces and not case.facts.nvidia.modeset_files and owns_its_driver(case)
     if not bare and not (told and _message_fits(case)):
         return
@@ -132,7 +134,7 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
 def _message_fits(case: Case) -> bool:
     """Whether "found no driver" is to be taken at its word: not in a container or WSL, and not where a driver is."""
     elsewhere = case.said("docker_without_gpus") or case.in_container or case.facts.host.wsl or case.facts.host.jetson
-    return not elsewhere and not case.driver_traces and not case.gpus and case.has_nvidia is not False
+    return not elsewhere and not case.driver_traces and not case.listed and case.has_nvidia is not False
 
 
 @check(
@@ -160,7 +162,7 @@ def secure_boot_refuses_driver(this: Check, case: Case) -> Iterator[Finding]:
     refused = case.secure_boot and case.nvidia_module_loaded is False and on_disk and owns_its_driver(case)
     if not told and not (refused and case.nvidia_pci):
         return
-    boot = (fact("host.secure_boot", True, "files"),) if case.secure_boot else ()
+    boot = (fact("host.secure_boot", True, "host"),) if case.secure_boot else ()
     disk = (fact("nvidia.modeset_files", on_disk[0], "files"),) if on_disk else ()
     yield this.finding(
         say("Secure Boot is on and refuses the NVIDIA kernel module"),
@@ -198,11 +200,11 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
     told, status = case.said("module_not_loaded"), case.nvml_status(9)
     if case.facts.host.wsl or case.facts.host.jetson or case.nvidia_module_loaded or _others_hold_all(case):
         return
-    live = case.nvidia_module_loaded is False and case.driver_traces and case.has_nvidia is True and not case.gpus
+    live = case.nvidia_module_loaded is False and case.driver_traces and case.has_nvidia is True and not case.listed
     if not live and not told and not status:
         return
     no_file = case.facts.nvidia.modeset_files == () or any("absent" in groups for _, groups in told)
-    kernel = (fact("host.kernel", case.facts.host.kernel, "files"),) if case.facts.host.kernel else ()
+    kernel = (fact("host.kernel", case.facts.host.kernel, "host"),) if case.facts.host.kernel else ()
     yield this.finding(
         _title(case, no_file=no_file),
         evidence=(*heard(told), *((exhibits.status(status),) if status else ()), *cards_on_bus(case, 1), *kernel),

@@ -36,14 +36,19 @@ def driver_hung(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Read the kernel log for Xid messages, restart the machine, and update the driver if it comes back.
     """
     hung = _ended(case, "timeout")
-    if hung is None or case.gpus:
+    if hung is None:
         return
     yield this.finding(
         say("The NVIDIA driver did not answer: {call} hung", call=hung.stage or hung.look),
         evidence=(exhibits.look(hung),),
         fixes=(remedies.kernel_log(), remedies.reboot(case), *map(remedies.otherwise, remedies.install_driver(case))),
+        severity="warning" if _works(case) else "error",
         confidence="likely",
     )
+
+
+def _works(case: Case) -> bool:
+    return bool(case.cuda_available) and any(card.kernel_ok for card in case.cards)
 
 
 @check("EC220", "driver-library-crashed", cause="driver_library_broken", needs=("looked_at_driver",), explains=NO_CUDA)
@@ -67,7 +72,7 @@ def driver_library_crashed(this: Check, case: Case) -> Iterator[Finding]:
         text,
         evidence=(exhibits.look(crashed), *_paths(case)),
         fixes=remedies.install_driver(case),
-        severity="warning" if case.gpus else "error",
+        severity="warning" if _works(case) else "error",
         confidence="likely",
     )
 
@@ -159,7 +164,7 @@ def driver_library_unreadable(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Install the driver's libraries anew.
     """
     told = case.said("driver_library_unreadable")
-    if not told or case.gpus:
+    if not told or case.listed:
         return
     _, groups = told[0]
     yield this.finding(
@@ -338,7 +343,7 @@ def driver_answers_unknown_error(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: Look the number up, read the kernel log, and show a snapshot to whoever helps you.
     """
-    if case.gpus or case.cuda_available:
+    if case.listed or case.cuda_available:
         return
     status = next((one for one in case.facts.nvidia.statuses if _is_unknown(one)), None)
     if status is None:

@@ -33,7 +33,7 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """
     told, status = case.said("driver_lib_mismatch"), case.nvml_status(18)
     module, library = _versions_apart(case)
-    apart = bool(module and library) and not case.gpus
+    apart = bool(module and library) and not case.listed
     if case.facts.host.wsl or not (told or status or apart):
         return
     seen = exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions)

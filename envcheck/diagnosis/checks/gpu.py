@@ -65,7 +65,7 @@ def wrong_kind_of_module(this: Check, case: Case) -> Iterator[Finding]:
     """
     told_open, told_closed = case.said("open_module_required"), case.said("open_module_refused")
     module, rule = case.module("nvidia"), mends().open_module
-    flavour = module.flavour if module and module.loaded and not case.gpus else None
+    flavour = module.flavour if module and module.loaded and not case.listed else None
     needs_open = _of_kind(case, rule.required_devices) if flavour == "proprietary" else ()
     needs_closed = _of_kind(case, rule.refused_devices) if flavour == "open" else ()
     if not (told_open or told_closed or needs_open or needs_closed):
@@ -118,7 +118,7 @@ def gpu_too_old_for_driver(this: Check, case: Case) -> Iterator[Finding]:
     told = case.said("legacy_driver")
     last = max(mends().last_branch, key=lambda row: numbers(row.capability))
     too_new = numbers(case.driver_version or "0")[:1] > numbers(last.branch)
-    old = _of_kind(case, mends().open_module.refused_devices) if too_new and not case.gpus else ()
+    old = _of_kind(case, mends().open_module.refused_devices) if too_new and not case.listed else ()
     if not told and not old:
         return
     branch = next((groups["branch"] for _, groups in told if "branch" in groups), last.branch)
@@ -157,7 +157,7 @@ def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
     clocks or the power, update the firmware, have the card exchanged. On a cluster, drain the node.
     """
     told, status = case.said("gpu_lost_xid"), case.nvml_status(15, 16)
-    lost = [gpu for gpu in case.gpus or () if gpu.error in _LOST]
+    lost = [gpu for gpu in case.listed or () if gpu.error in _LOST]
     if not (told or status or lost):
         return
     title = say("A GPU was lost: it no longer answers the driver")
@@ -204,7 +204,7 @@ def gpu_hardware_fault(this: Check, case: Case) -> Iterator[Finding]:
     the node.
     """
     told, status = case.said("gpu_hardware_fault"), case.nvml_status(8, 11, 14)
-    broken = [gpu for gpu in case.gpus or () if gpu.error in _DAMAGED]
+    broken = [gpu for gpu in case.listed or () if gpu.error in _DAMAGED]
     if not (told or status or broken):
         return
     works = bool(case.cuda_available) and all(card.kernel_ok is not False for card in case.cards)
@@ -224,7 +224,7 @@ def gpu_hardware_fault(this: Check, case: Case) -> Iterator[Finding]:
     "EC216",
     "gpu-not-initialised",
     cause="gpu_init_failed",
-    needs=("nvidia_module_loaded", "nvidia_pci", "gpus"),
+    needs=("nvidia_module_loaded", "nvidia_pci", "listed"),
     hears=("gpu_init_failed",),
     explains=NO_CUDA,
 )
@@ -241,9 +241,9 @@ def gpu_not_initialised(this: Check, case: Case) -> Iterator[Finding]:
     """
     told = case.said("gpu_init_failed")
     bound = [card for card in case.nvidia_pci or () if card.driver == "nvidia" or card.revision == "ff"]
-    silent = case.nvidia_module_loaded and case.gpus == () and bound and owns_its_driver(case)
+    silent = case.nvidia_module_loaded and case.listed == () and bound and owns_its_driver(case)
     asleep = [card for card in bound if card.revision == "ff"]
-    if case.gpus or not (told or silent or (asleep and case.pasted)):
+    if case.listed or not (told or silent or (asleep and case.pasted)):
         return
     module = case.module("nvidia")
     yield this.finding(

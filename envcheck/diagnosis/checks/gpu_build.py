@@ -173,7 +173,7 @@ def _served(case: Case, gfx: str) -> bool:
 
 def _amd_evidence(case: Case, targets: list[str]) -> tuple[Evidence, ...]:
     kernels = (fact("torch.arch_list", " ".join(case.kernels), "torch"),) if case.kernels else ()
-    return (*(fact("amd.gpus", gfx, "files") for gfx in targets[:2]), *kernels)
+    return (*(fact("amd.gpus", gfx, "kfd") for gfx in targets[:2]), *kernels)
 
 
 def _amd_fixes(case: Case, gfx: str) -> tuple[Fix, ...]:

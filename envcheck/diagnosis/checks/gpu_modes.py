@@ -31,7 +31,7 @@ def fabric_manager_down(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Install the fabric manager in exactly the driver's version, and start it.
     """
     told, status = case.said("fabric_manager_802"), case.cuda_status(802)
-    waiting = [gpu for gpu in case.gpus or () if gpu.fabric_state in ("not_started", "in_progress")]
+    waiting = [gpu for gpu in case.listed or () if gpu.fabric_state in ("not_started", "in_progress")]
     manager = case.facts.host.fabric_manager
     switches = [one for one in case.facts.pci or () if one.vendor == "10de" and one.pci_class.startswith("0680")]
     down = bool(switches) and manager in ("inactive", "failed", "absent") and owns_its_driver(case)
@@ -43,7 +43,7 @@ def fabric_manager_down(this: Check, case: Case) -> Iterator[Finding]:
             *heard(told),
             *((exhibits.status(status),) if status else ()),
             *(fact(f"nvidia.gpus[{gpu.index}].fabric_state", gpu.fabric_state, gpu.look) for gpu in waiting[:2]),
-            *((fact("host.fabric_manager", manager, "files"),) if manager else ()),
+            *((fact("host.fabric_manager", manager, "host"),) if manager else ()),
         ),
         fixes=_fabric(case),
         confidence="certain" if told or status else "likely",
@@ -61,7 +61,7 @@ def _fabric(case: Case) -> tuple[Fix, ...]:
     return remedies.fabric_manager(case, case.driver_version)
 
 
-@check("EC229", "mig-without-instance", cause="mig_no_instance", needs=("gpus",), explains=(*NO_CUDA, "EC419"))
+@check("EC229", "mig-without-instance", cause="mig_no_instance", needs=("listed",), explains=(*NO_CUDA, "EC419"))
 def mig_without_instance(this: Check, case: Case) -> Iterator[Finding]:
     """MIG is on, but no instance was made.
 
@@ -73,7 +73,7 @@ def mig_without_instance(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: Make instances, or switch MIG off to use the whole GPU.
     """
-    empty = [gpu for gpu in case.gpus or () if gpu.mig_enabled and gpu.mig_devices == ()]
+    empty = [gpu for gpu in case.listed or () if gpu.mig_enabled and gpu.mig_devices == ()]
     if not empty or case.cuda_available:
         return
     first = str(empty[0].index)
@@ -97,11 +97,11 @@ def mig_without_instance(this: Check, case: Case) -> Iterator[Finding]:
                 alternative=True,
             ),
         ),
-        severity="error" if len(empty) == len(case.gpus or ()) else "warning",
+        severity="error" if len(empty) == len(case.listed or ()) else "warning",
     )
 
 
-@check("EC230", "unified-memory", severity="info", needs=("gpus",))
+@check("EC230", "unified-memory", severity="info", needs=("listed",))
 def unified_memory(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU shares the memory of the system.
 
@@ -112,7 +112,7 @@ def unified_memory(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: Nothing. Mind that other programs take from the same memory.
     """
-    shared = [gpu for gpu in case.gpus or () if gpu.unified_memory]
+    shared = [gpu for gpu in case.listed or () if gpu.unified_memory]
     for gpu in shared[:1]:
         yield this.finding(
             say("{name} shares the memory of the system", name=gpu.name or f"GPU {gpu.index}"),
@@ -124,7 +124,7 @@ def unified_memory(this: Check, case: Case) -> Iterator[Finding]:
     "EC232",
     "vgpu-not-licensed",
     cause="vgpu_license_or_driver",
-    needs=("gpus",),
+    needs=("listed",),
     hears=("vgpu_license_or_driver",),
     explains=(*NO_CUDA, "EC408", "EC404"),
 )
@@ -139,7 +139,7 @@ def vgpu_not_licensed(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Install the GRID guest driver of the provider, set the licence server, and restart nvidia-gridd.
     """
     told, status = case.said("vgpu_license_or_driver"), case.nvml_status(23, 27)
-    virtual = [gpu for gpu in case.gpus or () if gpu.virtual or _is_grid(gpu.name)]
+    virtual = [gpu for gpu in case.listed or () if gpu.virtual or _is_grid(gpu.name)]
     refused = virtual and case.cuda_available is not True and (status or case.said("exclusive_mode"))
     if not told and not refused:
         return

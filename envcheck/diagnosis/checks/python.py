@@ -222,7 +222,7 @@ def emulated_python(this: Check, case: Case) -> Iterator[Finding]:
         say("Python is built for x86_64, but this machine's processor is {machine}", machine=case.facts.host.machine),
         evidence=(
             fact("python.platform", case.python_platform, case.facts.python.look),
-            fact("host.machine", case.facts.host.machine, "files"),
+            fact("host.machine", case.facts.host.machine, "host"),
         ),
         fixes=(
             remedies.step(

@@ -54,9 +54,9 @@ def gpu_hidden(this: Check, case: Case) -> Iterator[Finding]:
 
 
 def _visible(case: Case, value: str) -> Visible:
-    gpus = case.gpus
+    gpus = case.listed
     uuids = [uuid for gpu in gpus or () for uuid in (gpu.uuid, *(gpu.mig_devices or ())) if uuid]
-    return visible(value, len(gpus) if gpus else None, () if case.facts.redacted else uuids)
+    return visible(value, len(gpus) if gpus else None, uuids)
 
 
 def _unexplained(case: Case) -> bool:
@@ -65,13 +65,13 @@ def _unexplained(case: Case) -> bool:
 
 
 def _by_variable(this: Check, case: Case, name: str, value: str, seen: Visible) -> Iterator[Finding]:
-    if case.build_kind in ("cpu", "mps", "xpu") or (seen.left and not case.gpus):
+    if case.build_kind in ("cpu", "mps", "xpu") or (seen.left and not case.listed):
         severity: Severity = "info"
     else:
         severity = "warning" if seen.left else "error"
     fixes: tuple[Fix, ...] = (remedies.unset(case, name),)
-    if case.gpus and len(case.gpus) > 1 and name.startswith("CUDA"):
-        fixes += (remedies.otherwise(remedies.see_gpus(case, ",".join(str(one) for one in range(len(case.gpus))))),)
+    if case.listed and len(case.listed) > 1 and name.startswith("CUDA"):
+        fixes += (remedies.otherwise(remedies.see_gpus(case, ",".join(str(one) for one in range(len(case.listed))))),)
     origin = next((one.origin for one in case.facts.variables or () if one.name == name), "environment")
     yield this.finding(
         _flaw(seen.flaw, name, seen.entry or "")
@@ -96,7 +96,7 @@ def _flaw(flaw: Flaw | None, name: str, entry: str) -> Text:
 
 
 def _count(case: Case) -> tuple[Evidence, ...]:
-    return (fact("nvidia.gpus", len(case.gpus), case.gpus[0].look),) if case.gpus else ()
+    return (fact("nvidia.gpus", len(case.listed), case.listed[0].look),) if case.listed else ()
 
 
 @check(
@@ -125,7 +125,7 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
         return
     paths = [node.path for node in case.nodes or ()]
     no_uvm = (
-        "/dev/nvidia0" in paths and "/dev/nvidia-uvm" not in paths and case.build_kind == "cuda" and bool(case.gpus)
+        "/dev/nvidia0" in paths and "/dev/nvidia-uvm" not in paths and case.build_kind == "cuda" and bool(case.listed)
     )
     if not (told or status or (no_uvm and case.cuda_available is False)):
         return
@@ -243,7 +243,7 @@ def _expects_gpu(case: Case) -> bool:
         return case.has_nvidia is not False
     if case.build_kind == "rocm":
         return bool(case.amd_pci or case.facts.amd.gpus) or case.facts.pci is None
-    return bool(case.gpus) and case.build_kind in ("cpu", None)
+    return bool(case.listed) and case.build_kind in ("cpu", None)
 
 
 @check("EC403", "weak-true", severity="warning", needs=("cuda_available", "variables"))

@@ -40,7 +40,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     told = case.said("wsl_driver") or next((case.said(slug) for slug in _IN_WSL if case.wsl and case.said(slug)), ())
     foreign = [one for one in case.facts.nvidia.libraries if one.path and not one.error and not _from_windows(one)]
     foreign = foreign if case.wsl else []
-    absent = case.wsl and case.has_library("libcuda") is False and case.build_kind == "cuda" and not case.gpus
+    absent = case.wsl and case.has_library("libcuda") is False and case.build_kind == "cuda" and not case.listed
     if not told and not foreign and not absent:
         return
     packages = case.facts.nvidia.packages or ()
@@ -88,7 +88,7 @@ def jetson(this: Check, case: Case) -> Iterator[Finding]:
     if case.jetson:
         yield this.finding(
             say("A Jetson takes torch from NVIDIA's own builds for JetPack"),
-            evidence=(fact("host.jetson_release", case.facts.host.jetson_release or "?", "files"),),
+            evidence=(fact("host.jetson_release", case.facts.host.jetson_release or "?", "host"),),
             fixes=(remedies.step(say("Builds for Jetson: {url}", url=page("jetson"))),),
         )
 
@@ -123,7 +123,7 @@ def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
         say("ROCm cannot open the AMD GPU (/dev/kfd)"),
         evidence=(
             *map(exhibits.node, denied[:2]),
-            *((fact("host.groups", " ".join(groups), "files"),) if groups is not None else ()),
+            *((fact("host.groups", " ".join(groups), "host"),) if groups is not None else ()),
             *heard(told),
         ),
         fixes=_open_kfd(case, denied),

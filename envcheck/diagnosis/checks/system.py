@@ -118,7 +118,7 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
     if died:
         seen = (*seen, fact("observations.torch", "SIGILL", "torch"))
     if flags is not None:
-        seen = (*seen, fact("host.cpu_flags", " ".join(flags) or "-", "files"))
+        seen = (*seen, fact("host.cpu_flags", " ".join(flags) or "-", "host"))
     yield this.finding(
         say("The processor lacks an instruction that torch uses (SIGILL)"),
         why=say("it has no AVX2: {cpu}", cpu=case.facts.host.cpu_model or "?") if lacks else None,
@@ -205,7 +205,7 @@ def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
     pin = f"torch=={last}"
     yield this.finding(
         say("On Macs with an Intel processor, torch ends with {last}", last=last),
-        evidence=(fact("host.machine", "x86_64", "files"), *((spoken(asked.unmet.message),) if asked else ())),
+        evidence=(fact("host.machine", "x86_64", "host"), *((spoken(asked.unmet.message),) if asked else ())),
         fixes=(remedies.command(case, say("Install that release"), *remedies.pip(case, "install", pin, "numpy<2")),)
         if not case.torch_imported
         else (),
@@ -234,7 +234,7 @@ def machine_without_wheels(this: Check, case: Case) -> Iterator[Finding]:
         return
     yield this.finding(
         say("torch has no wheels for {os} on {machine}", os=case.facts.host.os, machine=case.host_machine),
-        evidence=(fact("host.machine", case.host_machine, "files"),),
+        evidence=(fact("host.machine", case.host_machine, "host"),),
         fixes=(remedies.step(say("Use your distribution's or conda-forge's package, or build torch from source")),),
     )
 

@@ -14,7 +14,9 @@ _FULL = 0.10
 _ALONE = ("exclusive_process", "exclusive_thread", "prohibited")
 
 
-@check("EC405", "gpu-memory-taken", severity="warning", cause="gpu_memory_taken", needs=("gpus",), explains=("EC412",))
+@check(
+    "EC405", "gpu-memory-taken", severity="warning", cause="gpu_memory_taken", needs=("listed",), explains=("EC412",)
+)
 def gpu_memory_taken(this: Check, case: Case) -> Iterator[Finding]:
     """Almost all memory of a GPU is taken.
 
@@ -26,7 +28,7 @@ def gpu_memory_taken(this: Check, case: Case) -> Iterator[Finding]:
     """
     full = [
         gpu
-        for gpu in case.gpus or ()
+        for gpu in case.listed or ()
         if gpu.memory_bytes
         and gpu.memory_free_bytes is not None
         and not gpu.unified_memory
@@ -53,7 +55,7 @@ def gpu_memory_taken(this: Check, case: Case) -> Iterator[Finding]:
     "EC408",
     "gpu-in-exclusive-use",
     cause="exclusive_mode",
-    needs=("gpus",),
+    needs=("listed",),
     hears=("exclusive_mode",),
     explains=("EC401", "EC404"),
 )
@@ -68,7 +70,7 @@ def gpu_in_exclusive_use(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Give each process a GPU of its own, or set the mode back to default.
     """
     told = case.said("exclusive_mode")
-    alone = [gpu for gpu in case.gpus or () if gpu.compute_mode in _ALONE]
+    alone = [gpu for gpu in case.listed or () if gpu.compute_mode in _ALONE]
     works = bool(case.cuda_available) and all(card.kernel_ok is not False for card in case.cards)
     closed = any(gpu.compute_mode == "prohibited" for gpu in alone)
     if not told and not alone:
@@ -217,7 +219,7 @@ def mps_unavailable(this: Check, case: Case) -> Iterator[Finding]:
             say("torch.backends.mps.is_available() is False on Apple silicon"),
             evidence=(
                 fact("torch.mps_available", False, case.facts.torch.look),
-                fact("host.os_name", case.facts.host.os_name or "?", "files"),
+                fact("host.os_name", case.facts.host.os_name or "?", "host"),
             ),
             fixes=(remedies.step(say("Update macOS, and use a Python for arm64")),),
         )
@@ -258,7 +260,7 @@ def xpu_unavailable(this: Check, case: Case) -> Iterator[Finding]:
     "fewer-devices-than-gpus",
     severity="warning",
     cause="gpu_not_in_cuda",
-    needs=("device_count", "gpus", "variables"),
+    needs=("device_count", "listed", "variables"),
 )
 def fewer_devices_than_gpus(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA sees fewer GPUs than the driver.
@@ -269,9 +271,9 @@ def fewer_devices_than_gpus(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: Compare nvidia-smi with the devices that torch lists; read the kernel log.
     """
-    divided = any(gpu.mig_enabled for gpu in case.gpus or ())
+    divided = any(gpu.mig_enabled for gpu in case.listed or ())
     hidden = case.variable("CUDA_VISIBLE_DEVICES") is not None
-    count, listed = case.device_count or 0, len(case.gpus or ())
+    count, listed = case.device_count or 0, len(case.listed or ())
     if not case.cuda_available or divided or hidden or case.jetson or case.build_kind != "cuda" or count >= listed:
         return
     yield this.finding(
@@ -303,7 +305,7 @@ def slowing_variable(this: Check, case: Case) -> Iterator[Finding]:
             return
 
 
-@check("EC421", "gpu-order-differs", severity="info", needs=("gpus", "variables"))
+@check("EC421", "gpu-order-differs", severity="info", needs=("listed", "variables"))
 def gpu_order_differs(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA may number the GPUs differently from nvidia-smi.
 
@@ -315,7 +317,7 @@ def gpu_order_differs(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by their UUID.
     """
     value = case.variable("CUDA_VISIBLE_DEVICES") or ""
-    models = {gpu.name for gpu in case.gpus or () if gpu.name}
+    models = {gpu.name for gpu in case.listed or () if gpu.name}
     if len(models) < 2 or not any(part.strip().isdigit() for part in value.split(",")):
         return
     if case.variable("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
@@ -324,7 +326,7 @@ def gpu_order_differs(this: Check, case: Case) -> Iterator[Finding]:
         say("CUDA may number these different GPUs otherwise than nvidia-smi does"),
         evidence=(
             fact("variables.CUDA_VISIBLE_DEVICES", value, "environment"),
-            *(fact(f"nvidia.gpus[{gpu.index}].name", gpu.name, gpu.look) for gpu in (case.gpus or ())[:4]),
+            *(fact(f"nvidia.gpus[{gpu.index}].name", gpu.name, gpu.look) for gpu in (case.listed or ())[:4]),
         ),
         fixes=(remedies.set_variable(case, "CUDA_DEVICE_ORDER", "PCI_BUS_ID"),),
     )

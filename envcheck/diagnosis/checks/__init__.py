@@ -1,0 +1,43 @@
+"""All checks in dependency order: what explains stands before what it explains.
+
+At equal severity and certainty the first finding is the primary one, so this order is part of the judgement.
+"""
+
+from envcheck.diagnosis.check import Check
+from envcheck.diagnosis.checks import (
+    companions,
+    container,
+    driver,
+    driver_library,
+    driver_versions,
+    gpu,
+    gpu_build,
+    gpu_modes,
+    libraries,
+    looks,
+    network,
+    place,
+    proxies,
+    python,
+    resolve,
+    route,
+    runtime,
+    stacks,
+    system,
+    toolkit,
+    torch_import,
+    torch_install,
+    use,
+    windows,
+    wrong_build,
+)
+
+_MODULES = (
+    (system, python),
+    (container, stacks, driver, driver_library, driver_versions, gpu, gpu_modes, gpu_build),
+    (torch_install, wrong_build, windows, libraries, companions, torch_import),
+    (runtime, use),
+    (network, proxies, resolve, route, place),
+    (toolkit, looks),
+)
+CHECKS: tuple[Check, ...] = tuple(check for row in _MODULES for module in row for check in module.CHECKS)
