@@ -191,8 +191,8 @@ def _words(name: str, value: str) -> Iterator[str]:
 
 
 def _spellings(word: str) -> tuple[str, ...]:
-    from urllib.parse import unquote
-
+    """A part of a login as the URL has it, and as it is meant."""
     if word.lower() in _COMMON or len(word) < 3:
         return ()
-    return word, unquote(word)
+    plain = re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes.fromhex(found[1].decode()), word.encode())
+    return word, plain.decode("utf-8", "replace")

@@ -1,0 +1,23 @@
+"""What several tests need: an interpreter without packages, and the environment of a person who has little."""
+
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The interpreter of a new virtual environment with nothing in it."""
+    folder = tmp_path_factory.mktemp("bare") / "venv"
+    venv.EnvBuilder(with_pip=False, symlinks=sys.platform != "win32").create(folder)
+    return str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """A small environment with its own home."""
+    home = tmp_path / "home"
+    home.mkdir()
+    return {"PATH": "/usr/bin:/bin", "HOME": str(home), "USER": "ada", "LANG": "C.UTF-8"}
