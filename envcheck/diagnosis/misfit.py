@@ -92,7 +92,8 @@ def _range(groups: dict[str, str]) -> tuple[str, ...]:
 
 
 def _judged(case: Case, name: str, have: str, kernels: Sequence[str], evidence: Evidence) -> Misfit:
-    fits = any(case.catalogue.runs(kernel, have) for kernel in kernels)
+    # PTX does not count: torch warns where it has no machine code, and the CUDA libraries beside it have none either.
+    fits = any(case.catalogue.runs(kernel, have) for kernel in kernels if not kernel.startswith("compute_"))
     broken = case.said("no_kernel_image") or any(card.kernel_ok is False for card in case.cards)
     direction: Direction = "fits" if fits and not broken else _direction(have, kernels)
     if not kernels:

@@ -51,6 +51,8 @@ class Unmet(NamedTuple):
     offered: tuple[str, ...]
     variants: frozenset[str]
     """Variants whose own index was asked."""
+    elsewhere: bool
+    """Whether any other index was asked, too."""
 
 
 class Reason(NamedTuple):
@@ -69,15 +71,17 @@ class Reason(NamedTuple):
 
 def unmet(case: Machine) -> Iterator[Unmet]:
     """Every requirement on torch that an installer could not meet."""
-    variants = frozenset(_INDEX_VARIANT.findall("\n".join(message.text for message in case.heard)))
-    variants |= frozenset(_INDEX_VARIANT.findall("\n".join(one.value for one in case.facts.settings or ())))
+    urls = [url for one in case.facts.settings or () for url in re.split(r"[,\s]+", one.value) if "://" in url]
+    said = _INDEX_VARIANT.findall("\n".join(message.text for message in case.heard))
+    variants = frozenset((*said, *_INDEX_VARIANT.findall("\n".join(urls))))
+    elsewhere = not variants or any(not _INDEX_VARIANT.search(url) for url in urls)
     for message, groups in case.said("unmet_torch"):
         name, pinned = _requirement(groups["requirement"])
         if name != "torch":
             continue
         offered = tuple(word for word in re.split(r"[,\s]+", groups["versions"]) if word and word != "none")
         asked, _, local = (pinned or "").partition("+")
-        yield Unmet(message, asked or None, local or None, offered, variants)
+        yield Unmet(message, asked or None, local or None, offered, variants, elsewhere)
 
 
 def reasons(case: Machine) -> tuple[Reason, ...]:
@@ -123,7 +127,7 @@ def _is_wanted(build: Build, one: Unmet) -> bool:
         return False
     if one.local is not None:
         return build.variant == one.local
-    return not one.variants or build.variant in one.variants or not build.local
+    return build.variant in one.variants or (one.elsewhere and (build.on_default_index or not build.local))
 
 
 def _python_of(case: Machine) -> str | None:
@@ -188,9 +192,7 @@ def _list_ends_early(one: Unmet, case: Machine, wanted: list[Build], last: tuple
     old_glibc = [build for build in rows if build.os == "linux" and not at_least(build.libc or "0", newest_need)]
     hints = " ".join(groups.get("platforms", "") for _, groups in case.said("wheels_for_platforms"))
     maybe_linux = case.facts.host.os in (None, "linux")
-    if (maybe_linux and "manylinux_2_" in hints) or (
-        rows and case.facts.host.os == "linux" and _newest(old_glibc) == last
-    ):
+    if maybe_linux and ("manylinux_2_" in hints or (rows and _newest(old_glibc) == last)):
         return Reason("glibc_too_old", one, "certain" if hints else "likely", wanted[0])
     pythons = {python for build in rows for python in build.pythons}
     if any(_newest([build for build in rows if python in build.pythons]) == last for python in pythons):

@@ -190,7 +190,7 @@ def _broken(gpu: Gpu) -> Evidence:
     cause="gpu_hardware_fault",
     needs=("driver_answered",),
     hears=("gpu_hardware_fault",),
-    explains=(*NO_CUDA, "EC404", "EC414"),
+    explains=(*NO_CUDA, "EC404"),
 )
 def gpu_hardware_fault(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU reports a fault of its hardware.
