@@ -26,6 +26,8 @@ NETWORK = (
     "mirror_connection_failed",
 )
 """When one of these was said, an empty list is its consequence."""
+_SOURCES_ONLY = "0.1.2"
+"""The default index lists source distributions of that version to every interpreter."""
 _ACCELERATOR = re.compile(r"cu\d|rocm|xpu")
 
 
@@ -44,7 +46,7 @@ def network_failed(case: Machine) -> bool:
 
 def faults(case: Machine) -> Iterator[Verdict]:
     """The index's fault in each failed request that neither the network nor the machine explains."""
-    if network_failed(case) or reasons(case):
+    if network_failed(case) or any(reason.confidence != "possible" for reason in reasons(case)):
         return
     for one in unmet(case):
         found = _fault(one, case)
@@ -79,17 +81,18 @@ def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     unknown = [variant for variant in (*sorted(one.variants), one.local or "") if variant and variant not in known]
     if not one.offered:
         return ("index_tag_missing", "certain" if one.variants - known else "likely") if unknown else None
-    if one.asked is None:
+    if one.asked is None or all(version.startswith(_SOURCES_ONLY) for version in one.offered):
         return None
-    bases = {numbers(version): version for version in one.offered}
     tags = {version.partition("+")[2] for version in one.offered} - {""}
-    if numbers(one.asked) in bases:
+    if any(numbers(version) == numbers(one.asked) for version in one.offered):
         return _tag_at_fault(one, tags)
-    offered_variants = {tag for tag in tags if _ACCELERATOR.match(tag)}
-    if one.local or offered_variants:
+    variants = {one.local} if one.local else {tag for tag in tags if _ACCELERATOR.match(tag)}
+    rows = [build for build in case.catalogue.builds() if numbers(build.torch) == numbers(one.asked)]
+    if any(build.variant in variants or not variants for build in rows):
+        return None  # it is on the index, and something of the machine hides it
+    if rows or variants - known:
         return "index_tag_missing", "likely"
-    released = {numbers(build.torch) for build in case.catalogue.builds()}
-    return "release_missing", "likely" if numbers(one.asked) in released else "certain"
+    return "release_missing", "certain" if numbers(one.asked) > numbers(case.catalogue.newest_torch()) else "likely"
 
 
 def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None:
