@@ -126,7 +126,7 @@ class Worker:
 
     def finish(self, deadline: float) -> WorkerResult:
         """Wait until it ends or the instant `deadline` (of `time.monotonic`), kill its group, read what it left."""
-        if self._process is None:
+        if self._process is None or self._folder is None:
             failed, why = self._failure or ("skipped", "closed")
             self.close()
             return WorkerResult(failed, {}, {}, ms=since(self.begun), detail=why)

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 from envcheck.model.facts import DeviceNode
 from envcheck.probes.child import Ran, run
 from envcheck.probes.outcome import decode, error_name, since
+from envcheck.probes.permissions import group_name, open_error, writable_by_others
 
 Result = TypeVar("Result")
 
@@ -81,7 +82,9 @@ class System:
         """Where `path` lies for this process."""
         if not self.fake or path.startswith(str(self.root)):
             return Path(path)
-        return self.root / path.replace("\\", "/").lstrip("/").replace(":", "")
+        drive, colon, rest = path.partition(":")  # `C:\\Users` lies in C/Users; PCI addresses keep their colons
+        plain = drive + rest if colon and len(drive) == 1 else path
+        return self.root / plain.replace("\\", "/").lstrip("/")
 
     # Files ---------------------------------------------------------------------------------------------------
 
@@ -166,8 +169,8 @@ class System:
             readable=readable,
             writable=writable,
             mode=stat.filemode(status.st_mode),
-            group=_group_name(status.st_gid),
-            error=_open_error(place) if try_open else refused,
+            group=group_name(status.st_gid),
+            error=open_error(place) if try_open else refused,
         )
 
     # Environment and user ------------------------------------------------------------------------------------
@@ -201,7 +204,7 @@ class System:
         """Names of the groups this process belongs to; None on Windows."""
         if not hasattr(os, "getgroups"):
             return None
-        return tuple(sorted({_group_name(group) for group in {*os.getgroups(), os.getegid()}}))
+        return tuple(sorted({group_name(group) for group in {*os.getgroups(), os.getegid()}}))
 
     def admin(self) -> bool | None:
         """Whether this process may install system-wide."""
@@ -247,7 +250,11 @@ class System:
             for file_name in names:
                 path = directory.rstrip("/\\") + ("\\" if self.windows else "/") + file_name
                 place = self.place(path)
-                if self.kind(path) == "file" and os.access(place, os.X_OK) and not (trusted and _writable(place)):
+                if (
+                    self.kind(path) == "file"
+                    and os.access(place, os.X_OK)
+                    and not (trusted and writable_by_others(place))
+                ):
                     return path
         return None
 
@@ -335,41 +342,11 @@ def within(limit: float, work: Callable[[], Result]) -> Result | None:
     return box[0] if box else None
 
 
-def _open_error(place: Path) -> str | None:
-    try:
-        os.close(os.open(place, os.O_RDWR | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)))
-    except OSError as error:
-        return error_name(error)
-    return None
-
-
-def _group_name(number: int) -> str:
-    try:
-        import grp
-
-        return grp.getgrgid(number).gr_name
-    except (ImportError, KeyError, OSError):
-        return str(number)
-
-
-def _writable(place: Path) -> bool:
-    """Whether somebody other than root and us could have put a program at `place` (POSIX)."""
-    if not hasattr(os, "geteuid"):
-        return False
-    ours = (0, os.geteuid())
-    for path in (place.resolve(), place.parent.resolve()):
-        status = path.stat()
-        sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
-        group_writes = status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid())
-        if status.st_uid not in ours or group_writes or (status.st_mode & stat.S_IWOTH and not sticky):
-            return True
-    return False
-
-
 def _fetch(url: str, until: float, cap: int, headers: Mapping[str, str], proxy: str | None, method: str) -> Fetched:
     """The work of `System.fetch`; runs in a thread that is left alone at `until`."""
     from http.client import HTTPException
     from urllib.error import URLError
+    from urllib.parse import urlsplit
     from urllib.request import Request
 
     begun = time.monotonic()
@@ -379,11 +356,12 @@ def _fetch(url: str, until: float, cap: int, headers: Mapping[str, str], proxy: 
     if scheme.lower() not in ("http", "https"):
         return Fetched(shown, None, {}, b"", "SCHEME", None, since(begun))
     try:
+        _ = urlsplit(shown).port  # raises when it is none
         request = Request(shown, headers={"Accept-Encoding": "gzip", **headers}, method=method)  # noqa: S310 - checked
         with contextlib.closing(_open(request, proxy, until - begun)) as answer:
             body, error = _body(answer, until, cap)
             names = {key.lower(): value for key, value in answer.headers.items()}
-            error = error or ("HTTP" if answer.status >= 400 else None)
+            error = error or ("HTTP" if answer.status >= 400 else "REDIRECTS" if answer.status >= 300 else None)
             return Fetched(answer.url, answer.status, names, body, error, str(answer.reason), since(begun))
     except (OSError, HTTPException, ValueError, EOFError) as raised:
         why = raised.reason if isinstance(raised, URLError) else raised
@@ -411,11 +389,14 @@ def _open(request: Any, proxy: str | None, limit: float) -> Any:
 
         def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
             self.followed += 1
-            if self.followed > 5:
-                raise _RefusedError("REDIRECTS")
-            if not newurl.startswith("https://" if req.type == "https" else ("http://", "https://")):
-                raise _RefusedError("DOWNGRADE")
-            return super().redirect_request(req, fp, code, msg, headers, newurl)
+            down = not newurl.startswith("https://" if req.type == "https" else ("http://", "https://"))
+            if self.followed > 5 or down:
+                fp.close()
+                raise _RefusedError("DOWNGRADE" if down else "REDIRECTS")
+            followed = super().redirect_request(req, fp, code, msg, headers, newurl)
+            if followed is not None and req.get_method() == "HEAD":
+                followed.method = "HEAD"
+            return followed
 
     director = web.OpenerDirector()
     for handler in (
