@@ -126,7 +126,7 @@ class Machine:
     @cached_property
     def scheduler(self) -> str | None:
         """The cluster scheduler whose job this is, or `none`."""
-        return self.facts.host.scheduler
+        return self.facts.host.scheduler or ("slurm" if self.variable("SLURM_JOB_ID") else None)
 
     @cached_property
     def wsl(self) -> bool | None:

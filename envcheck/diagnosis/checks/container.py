@@ -211,7 +211,7 @@ def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     "EC240",
     "job-without-gpu",
     cause="slurm_no_gpu",
-    hears=("slurm_no_gpu",),
+    hears=("slurm_no_gpu", "job_asked_no_gpu"),
     needs=("scheduler",),
     explains=(*NO_CUDA, "EC202", "EC227", "EC402"),
 )
@@ -226,7 +226,7 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: Ask for a GPU in the job.
     """
-    told = case.said("slurm_no_gpu")
+    told = case.said("slurm_no_gpu") or _asked_for_none(case)
     in_job = case.scheduler not in (None, "none")
     hidden = case.variable("CUDA_VISIBLE_DEVICES") in (None, "", "NoDevFiles")
     nothing = not case.facts.host.scheduler_gpus and hidden and not case.listed and not case.cards
@@ -245,6 +245,12 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
         fixes=_ask_for_gpu(case),
         confidence="certain" if told or none_left else "likely",
     )
+
+
+def _asked_for_none(case: Case) -> Said:
+    """A command that starts a job without a GPU counts when something in the job missed one."""
+    missed = case.said("no_cuda_gpus") or case.said("driver_missing") or case.cuda_available is False
+    return case.said("job_asked_no_gpu") if missed else ()
 
 
 def _ask_for_gpu(case: Case) -> tuple[Fix, ...]:

@@ -31,7 +31,7 @@ def no_nvidia_gpu(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Nothing. The CPU serves for development, tests, inference and the training of small models; the CPU
     build is the smallest download.
     """
-    if case.has_nvidia is not False or case.on_macos:
+    if case.has_nvidia is not False or case.on_macos or case.build_kind in ("rocm", "xpu"):
         return
     others = [name for name, found in (("AMD", case.amd_pci), ("Intel", case.intel_pci)) if found]
     title = say("No NVIDIA GPU: torch computes on the CPU")

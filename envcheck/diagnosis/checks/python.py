@@ -30,7 +30,14 @@ def _outside(case: Case) -> int:
     return -1 if have < min(known) else 1 if have > max(known) else 0
 
 
-@check("EC101", "python-too-old", cause="python_too_old", needs=("torch_imported",), hears=("unmet_torch",))
+@check(
+    "EC101",
+    "python-too-old",
+    cause="python_too_old",
+    needs=("python_version",),
+    hears=("unmet_torch",),
+    explains=("EC300",),
+)
 def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """Python is too old for torch.
 
@@ -63,7 +70,8 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
     "EC102",
     "python-too-new",
     cause="python_too_new",
-    needs=("torch_imported",),
+    needs=("python_version",),
+    explains=("EC300",),
     hears=("unmet_torch", "wheels_for_pythons", "wheel_of_other_platform"),
 )
 def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
@@ -88,7 +96,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
         return
     yield from _said_by_uv(this, case)
     yield from _wheel_of_older_python(this, case)
-    if case.torch_imported is False and _outside(case) > 0 and not case.facts.python.free_threaded:
+    if not case.torch_imported and _outside(case) > 0 and not case.facts.python.free_threaded:
         yield this.finding(
             say(
                 "No known release of torch serves Python {version} yet", version=_short(case.facts.python.version or "")
@@ -241,7 +249,7 @@ def emulated_python(this: Check, case: Case) -> Iterator[Finding]:
     "EC112",
     "not-cpython",
     cause="python_not_cpython",
-    needs=("python_implementation", "torch_imported"),
+    needs=("python_implementation",),
     explains=("EC3",),
 )
 def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
@@ -266,7 +274,7 @@ def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
     "EC113",
     "free-threaded-python",
     cause="python_free_threaded",
-    needs=("free_threaded", "torch_imported"),
+    needs=("free_threaded",),
     explains=("EC3",),
 )
 def free_threaded_python(this: Check, case: Case) -> Iterator[Finding]:

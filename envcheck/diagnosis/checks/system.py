@@ -72,7 +72,7 @@ def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
     elif told:
         title = say("A library needs glibc {need}, newer than here", need=told[0][1].get("needed", "?"))
         yield this.finding(title, evidence=(*evidence, *heard(told)), fixes=_newer_glibc(case), confidence="likely")
-    elif case.torch_imported is False and case.libc == "glibc" and not _some_build_for(case, version):
+    elif not case.torch_imported and case.libc == "glibc" and not _some_build_for(case, version):
         title = say("No release of torch has wheels for glibc {version}", version=version)
         yield this.finding(title, evidence=evidence, fixes=_newer_glibc(case))
 
@@ -217,7 +217,7 @@ def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
     "EC114",
     "machine-without-wheels",
     cause="machine_unsupported",
-    needs=("host_machine", "torch_imported"),
+    needs=("host_machine",),
     explains=("EC3", "EC101", "EC102"),
 )
 def machine_without_wheels(this: Check, case: Case) -> Iterator[Finding]:
