@@ -11,6 +11,7 @@ import pytest
 from helpers.anything import EXAMINATIONS, HOSTILE
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from envcheck.model.facts import Facts, Gpu, Host, Nvidia, Python, Torch
 from envcheck.model.report import Evidence, Examination, Finding, Fix, Report
@@ -74,7 +75,7 @@ def sample(**changes: Any) -> Examination:
     return Examination(facts=facts, report=Report(**{**report, **changes}))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(EXAMINATIONS, st.sampled_from(["en", "zh"]), st.sampled_from([40, 60, 80, 200]), st.booleans())
 def test_the_console_shows_nothing_raw(examination: Examination, language: str, width: int, verbose: bool) -> None:
     shown = console.render(examination, Voice(language), Terminal(width, False, SYMBOLS), verbose=verbose)
@@ -82,15 +83,23 @@ def test_the_console_shows_nothing_raw(examination: Examination, language: str, 
     assert all(line.isprintable() for line in shown.split("\n"))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(EXAMINATIONS, st.sampled_from(["en", "zh"]))
 def test_markdown_shows_nothing_raw(examination: Examination, language: str) -> None:
     shown = markdown.render(examination, Voice(language), Terminal(80, False, SYMBOLS))
     assert all(line.isprintable() for line in shown.split("\n"))
-    assert "<script" not in re.sub(r"(`+).*?\1", "", shown, flags=re.DOTALL)
+    assert html_in(shown) <= {"<br>", "<details>", "<summary>", "</summary>", "</details>"}
 
 
-@settings(max_examples=30, deadline=None)
+def html_in(text: str) -> set[str]:
+    """The HTML tags that a Markdown reader finds in `text`; commands and code spans hold none."""
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+    inner = [child for token in tokens for child in token.children or ()]
+    raw = [token.content for token in (*tokens, *inner) if token.type in ("html_block", "html_inline")]
+    return {tag for content in raw for tag in re.findall(r"<[^>]*>", content)}
+
+
+@settings(max_examples=60, deadline=None)
 @given(EXAMINATIONS, st.sampled_from(["en", "zh"]), st.sampled_from(["utf-8", "gbk", "cp1252", "ascii"]))
 def test_json_is_valid_safe_and_can_be_encoded(examination: Examination, language: str, encoding: str) -> None:
     shown = document.render(examination, Voice(language), stream(encoding))
@@ -108,7 +117,7 @@ def test_json_keeps_values_as_they_are(name: str, version: str) -> None:
     assert target["python"] == expected
 
 
-@pytest.mark.parametrize("width", [40, 60, 80, 200])
+@pytest.mark.parametrize("width", [60, 80, 200])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_commands_stand_alone_and_whole_and_text_fits(width: int, language: str) -> None:
     examination = sample()

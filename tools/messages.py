@@ -63,7 +63,7 @@ def merged() -> Merged:
         for message in catalogue:
             if not message.id:
                 continue
-            key = message.id if isinstance(message.id, str) else tuple(message.id)
+            key = _key(message.id)
             name = key if isinstance(key, str) else key[0]
             if path.name == LIBRARY:
                 library.add(name)
@@ -71,11 +71,19 @@ def merged() -> Merged:
                 problems.append(f"{path.name}: fuzzy: {name}")
             elif not message.string or not any(message.string):
                 problems.append(f"{path.name}: empty: {name}")
-            elif entries.setdefault(key, message.string) != message.string:
+            elif entries.setdefault(key, _frozen(message.string)) != _frozen(message.string):
                 problems.append(f"{path.name}: translated otherwise in another fragment: {name}")
             if isinstance(key, str) and path.name != LIBRARY and fields(key) != fields(str(message.string)):
                 problems.append(f"{path.name}: other fields: {name}")
     return Merged(entries, library, problems)
+
+
+def _key(message_id: str | list[str] | tuple[str, ...]) -> str | tuple[str, str]:
+    return message_id if isinstance(message_id, str) else (message_id[0], message_id[1])
+
+
+def _frozen(translation: str | list[str] | tuple[str, ...]) -> str | tuple[str, ...]:
+    return translation if isinstance(translation, str) else tuple(translation)
 
 
 def problems(together: Merged) -> list[str]:
@@ -118,8 +126,8 @@ def _calls() -> Iterator[tuple[str | None, str]]:
             if not (isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "say"):
                 continue
             first = node.args[0] if node.args else None
-            literal = isinstance(first, ast.Constant) and isinstance(first.value, str)
-            yield (first.value if literal else None), f"{path.relative_to(ROOT)}:{node.lineno}"
+            literal = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
+            yield literal, f"{path.relative_to(ROOT)}:{node.lineno}"
 
 
 def _said() -> Iterator[tuple[str, str]]:

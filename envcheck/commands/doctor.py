@@ -71,7 +71,8 @@ def _facts(world: World, asked: Asked) -> Facts:
     if asked.source is None:
         return look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch)
     if asked.python is not None or not asked.torch:
-        raise EnvcheckError(say("--from judges a file; --python and --no-torch are for this machine"))
+        what = say("--from judges a file; --python and --no-torch are for this machine")
+        raise EnvcheckError(what, mend=say("leave one of them out"))
     return facts_from(world, asked.source)
 
 

@@ -45,8 +45,9 @@ def _alike(check: Check, wanted: str) -> bool:
 
 def _page(world: World, check: Check) -> str:
     title, *rest = paragraphs(check.page)
+    cause = f", {check.cause}" if check.cause else ""
     return page(
-        f"{check.code} {check.slug}",
+        f"{check.code} {check.slug} ({check.severity}{cause})",
         world.voice.translate(title),
         [world.voice.translate(text) for text in rest],
         world.terminal,

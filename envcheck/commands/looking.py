@@ -1,5 +1,6 @@
 """What the commands that look at a machine share: their options, the look, the facts of a file, the diagnosis."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +28,7 @@ def _seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
         seconds = 0.0
     if not 0.5 <= seconds <= 86400:
         what = say("{value} is no number of seconds between 0.5 and 86400", value=value)
-        raise EnvcheckError(what, where="--deadline")
+        raise EnvcheckError(what, where="--deadline", mend=say("give it like this: {example}", example="--deadline 30"))
     return seconds
 
 
@@ -54,9 +55,18 @@ def look(world: World, *, python: str | None, deadline: float, torch: bool) -> F
     from envcheck.commands.progress import Progress
     from envcheck.probes.collect import Options, collect
 
+    threading.Thread(target=_import_ahead, daemon=True).start()
     with Progress(world, deadline) as progress:
         options = Options(python=python, deadline=deadline, torch=torch, watch=progress)
         return collect(world.system, options)
+
+
+def _import_ahead() -> None:
+    """Import what comes after the look, while the look waits for its children."""
+    from importlib import import_module
+
+    for module in ("diagnosis.checks", "diagnosis.diagnose", "catalogue", "recommend.resolve", "render.console"):
+        import_module(f"envcheck.{module}")
 
 
 def facts_from(world: World, source: str) -> Facts:

@@ -33,7 +33,7 @@ def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (),
     linked = [_located(found, case.facts.sightings) for found in _link(findings, checks)]
     roots = _ranked(linked)
     return Report(
-        verdict=_verdict(linked, results),
+        verdict=_verdict(case, linked, results),
         can_train=can_train(case),
         primary=roots[0].code if roots else None,
         runner_up=next((root.code for root in roots[1:] if root.severity == roots[0].severity), None),
@@ -111,7 +111,9 @@ def _ranked(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(roots, key=lambda found: (SEVERITIES.index(found.severity), CONFIDENCES.index(found.confidence)))
 
 
-def _verdict(findings: Sequence[Finding], results: Sequence[CheckResult]) -> Verdict:
+def _verdict(case: Case, findings: Sequence[Finding], results: Sequence[CheckResult]) -> Verdict:
+    """Healthy only where it is known whether torch is there at all: of an empty page nothing is healthy."""
     if any(found.severity == "error" for found in findings):
         return "problem"
-    return "unknown" if any(result.status == "unknown" for result in results) else "healthy"
+    undecided = case.torch_installed is None or any(result.status == "unknown" for result in results)
+    return "unknown" if undecided else "healthy"

@@ -85,12 +85,22 @@ def _gpu(facts: Facts) -> _Seen:
     if lines:
         return _Seen("ok", tuple(lines))
     cards = Counter(_VENDORS[card.vendor] for card in facts.pci or () if card.vendor in _VENDORS)
-    if cards:
-        shown = ", ".join(f"{vendor} × {count}" if count > 1 else vendor for vendor, count in cards.items())
-        return _Seen("skipped", ((say("on the PCI bus: {cards}", cards=shown), say("no driver lists it")),))
-    if facts.nvidia.gpus is None and facts.pci is None:
-        return _unknown(facts, "nvml", "smi")
-    return _Seen("skipped", ((say("none seen"),),))
+    dead = _dead(facts, "nvml", "smi") if facts.nvidia.gpus is None else None
+    parts = [
+        say("on the PCI bus: {cards}", cards=", ".join(_times(name, count) for name, count in cards.items()))
+        if cards
+        else None,
+        say("no driver lists it") if _has_nvidia_card(facts) and not dead else None,
+    ]
+    if dead:
+        return _Seen("unknown", (_line([*parts, _silent(dead)]),))
+    if not cards and facts.nvidia.gpus is None and facts.pci is None:
+        return _Seen("skipped", ((say("not known"),),))
+    return _Seen("skipped", (_line(parts) if cards else (say("none seen"),),))
+
+
+def _times(name: str, count: int) -> str:
+    return f"{name} × {count}" if count > 1 else name
 
 
 def _nvidia_gpus(gpus: tuple[Gpu, ...]) -> Iterable[Line]:
@@ -136,8 +146,8 @@ def _driver(facts: Facts) -> _Seen:
         return _Seen("ok", (_line(parts),))
     if facts.amd.rocm_version:
         return _Seen("ok", ((say("ROCm {version}", version=facts.amd.rocm_version),),))
-    if nvidia.modules is None and nvidia.gpus is None:
-        return _unknown(facts, "nvml", "files") if facts.pci is None else _Seen("skipped", ())
+    if nvidia.modules is None and nvidia.gpus is None and facts.pci is None:
+        return _unknown(facts, "files", "nvml")
     return _Seen("skipped", ((say("no NVIDIA driver"),),) if _has_nvidia_card(facts) else ())
 
 
@@ -162,14 +172,14 @@ def _torch(facts: Facts) -> _Seen:
         built,
         say("import failed: {error}", error=torch.error_type or "?") if torch.imported is False else None,
     ]
-    mark: Mark = "unknown" if torch.imported is None and _dead(facts, "torch") else "ok"
-    return _Seen(mark, (_line(parts),))
+    dead = _dead(facts, "torch") if torch.imported is None else None
+    return _Seen("unknown" if dead else "ok", (_line([*parts, _silent(dead) if dead else None]),))
 
 
 def _compute(facts: Facts) -> _Seen:
     torch = facts.torch
     if not torch.imported:
-        return _Seen("unknown", (_died_line(facts, "torch"),)) if _dead(facts, "torch") else _Seen("skipped", ())
+        return _Seen("skipped", ())
     parts: list[Text | None] = []
     if torch.cuda_available is not None:
         parts.append(say("torch.cuda.is_available() is {answer}", answer=torch.cuda_available))
@@ -239,9 +249,9 @@ _KINDS = {
 }
 _FLAVOURS = {"open": say("open kernel module"), "proprietary": say("proprietary kernel module")}
 _STATES = {
-    "failed": say("the look {look} failed"),
-    "timeout": say("the look {look} took too long"),
-    "crashed": say("the look {look} crashed"),
+    "failed": say("{look} failed"),
+    "timeout": say("{look} took too long"),
+    "crashed": say("{look} crashed"),
 }
 
 _AREAS: tuple[tuple[str, Text, Callable[[Facts], _Seen]], ...] = (
@@ -284,12 +294,11 @@ def _dead(facts: Facts, *looks: str) -> Observation | None:
 
 def _unknown(facts: Facts, *looks: str) -> _Seen:
     dead = _dead(facts, *looks)
-    return _Seen("unknown", (_said(dead),)) if dead else _Seen("skipped", ((say("not known"),),))
+    return _Seen("unknown" if dead else "skipped", (_line([say("not known"), _silent(dead) if dead else None]),))
 
 
-def _died_line(facts: Facts, look: str) -> Line:
-    dead = _dead(facts, look)
-    return _said(dead) if dead else ()
+def _silent(dead: Observation) -> Text:
+    return say("the look `{look}` gave no answer", look=dead.look)
 
 
 def _said(seen: Observation) -> Line:

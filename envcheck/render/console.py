@@ -20,7 +20,7 @@ from envcheck.render.voice import Voice
 
 READABLE = 100
 """Text is not set wider than this, however wide the terminal is."""
-_LONGEST = 300
+_LONGEST = 240
 _COLOURS = {"error": "red", "warning": "yellow", "ok": "green", "info": "cyan", "unknown": "magenta"}
 _VERDICTS = {"healthy": "ok", "problem": "error", "unknown": "unknown"}
 _LABELS = {
@@ -85,13 +85,14 @@ class _Screen:
 
     def _area(self, name: str, area: Area) -> Iterator[str]:
         room = self.width - self.mark_width - cells(name) - 5
-        lines = [piece for line in area.lines for piece in wrap(self._joined(line), room)] or [""]
         codes = " ".join(area.codes)
-        painted = self._paint(codes, area.mark)
-        if codes and cells(lines[0]) + 2 + len(codes) <= room:
-            lines[0] = pad(lines[0], room - len(codes)) + painted
-        elif codes:
-            lines.append(painted)
+        texts = [self._joined(line) for line in area.lines] or [""]
+        if codes and cells(texts[0]) + len(codes) + 2 > room:
+            lines = [piece for text in texts for piece in wrap(text, room - len(codes) - 2)]
+        else:
+            lines = [piece for text in texts for piece in wrap(text, room)]
+        if codes:
+            lines[0] = pad(lines[0], room - len(codes)) + self._paint(codes, area.mark)
         head = f" {self._mark(area.mark)}  {name}  "
         return _hung(head, self.width - room, lines)
 

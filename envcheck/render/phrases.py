@@ -9,7 +9,9 @@ from envcheck.render.clean import clean, clean_lines
 def evidence_line(evidence: Evidence) -> str:
     """`torch.variant = cpu (torch/version.py)`; the look stands in where no place is known."""
     where = evidence.where or evidence.look
-    return clean(f"{evidence.fact} = {evidence.value}") + (f" ({clean(where)})" if where else "")
+    return clean(f"{evidence.fact} = {evidence.value}") + (
+        f" ({clean(where)})" if where and where != evidence.fact else ""
+    )
 
 
 def command_lines(fix: Fix) -> list[str]:
@@ -29,4 +31,4 @@ def status_of(result: CheckResult) -> Text:
     return _STATUSES[result.status]
 
 
-_STATUSES = {"pass": say("passed"), "fail": say("failed"), "skipped": say("skipped"), "unknown": say("unknown")}
+_STATUSES = {"pass": say("passed"), "fail": say("found"), "skipped": say("skipped"), "unknown": say("unknown")}

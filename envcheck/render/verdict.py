@@ -19,7 +19,7 @@ def headline(report: Report) -> Text:
     if report.verdict == "problem":
         return say("Problem.")
     if report.verdict == "unknown":
-        return say("Undecided: a look that was needed gave no answer.")
+        return say("Undecided: not enough is known.")
     return say("Nothing is wrong.") if primary is None else say("Nothing keeps PyTorch from working.")
 
 
