@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from helpers.faketorch import processes_with
+from helpers.faketorch import left_behind
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,7 +29,7 @@ def run(body: str, tmp_path: Path, limit: float = 20, **ask: object) -> WorkerRe
     mark = f"MARK_{uuid.uuid4().hex}"
     env = {"TMPDIR": str(tmp_path), "M": mark}
     result = run_worker([sys.executable, "-S"], SAY + body, ask, env, limit=limit)
-    assert processes_with(mark) == []
+    assert left_behind(mark) == []
     assert list(tmp_path.glob("envcheck-*")) == []
     return result
 

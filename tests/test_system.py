@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from helpers.faketorch import processes_with
+from helpers.faketorch import left_behind
 
 from envcheck.probes.outcome import decode, signal_of
 from envcheck.probes.system import System
@@ -137,7 +137,7 @@ def test_run_ends_at_its_limit_with_all_its_children(tmp_path: Path, body: str) 
     ran = System(environ={"PATH": "/usr/bin:/bin", "M": mark}).run([program(tmp_path, "tool", body)], limit=0.3)
     assert time.monotonic() - begun < 0.8
     assert (ran.state, ran.returncode) == ("timeout", None)
-    assert processes_with(mark) == []
+    assert left_behind(mark) == []
 
 
 def test_run_does_not_wait_for_a_grandchild_that_holds_the_pipe(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_run_does_not_wait_for_a_grandchild_that_holds_the_pipe(tmp_path: Path) 
     )
     assert (ran.state, ran.stdout) == ("ok", "done\n")
     assert ran.ms < 1000
-    assert processes_with(mark) == []
+    assert left_behind(mark) == []
 
 
 @pytest.mark.parametrize("stream", ["1", "2"])

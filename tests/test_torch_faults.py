@@ -29,7 +29,7 @@ def look(tmp_path: Path, environ: dict[str, str], bare_python: str) -> Look:
         begun = time.monotonic()
         facts = collect(system, Options(python=bare_python, deadline=deadline))
         assert time.monotonic() - begun < deadline + 0.5
-        assert faketorch.processes_with(mark) == []
+        assert faketorch.left_behind(mark) == []
         assert list(tmp_path.glob("envcheck-*")) == []
         assert facts.python.version is not None
         return facts

@@ -3,6 +3,7 @@
 import os
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 SITE = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
@@ -173,8 +174,15 @@ def write_dist(
     return folder
 
 
-def processes_with(mark: str) -> list[int]:
-    """Living processes that have `mark` in their environment, other than this one."""
+def left_behind(mark: str) -> list[int]:
+    """Processes with `mark` in their environment that are still there after a second, in which killed ones go."""
+    until = time.monotonic() + 1
+    while (found := _processes_with(mark)) and time.monotonic() < until:
+        time.sleep(0.01)
+    return found
+
+
+def _processes_with(mark: str) -> list[int]:
     found = []
     for place in Path("/proc").iterdir():
         if place.name.isdigit() and int(place.name) != os.getpid():
