@@ -73,12 +73,16 @@ def _result(one: Check, status: str, why: Text | None = None) -> CheckResult:
 
 
 def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]:
-    """Fill `caused_by` (the first finding that explains it) and `explains` (what it explains here)."""
+    """Fill `caused_by` (the first finding that explains it) and `explains` (what it explains here).
+
+    A hint explains nothing that is worse than a hint.
+    """
     reach = {one.code: one.explains for one in checks}
     cause: dict[str, str] = {}
     for root in findings:
         for other in findings:
             explained = any(other.code.startswith(prefix) for prefix in reach[root.code])
+            explained = explained and (root.severity != "info" or other.severity == "info")
             if explained and other.code != root.code and cause.get(root.code) != other.code:
                 cause.setdefault(other.code, root.code)
     effects: dict[str, list[str]] = {}
