@@ -74,7 +74,7 @@ def test_a_hang_names_the_call_and_ends_in_time(tmp_path: Path, stage: str) -> N
         seen = {one.look: one for one in observations}
         assert (seen[look].state, seen[look].stage) == ("timeout", told)
         assert seen["smi"].state in ("skipped", "absent")
-        assert [version.look for version in found.driver_versions][0] == "files"
+        assert found.driver_versions[0].look == "files"
         assert machine.left_behind() == []
 
 
@@ -105,7 +105,7 @@ def kept(found: nvidia.Nvidia, looks: dict[str, nvidia.Observation], stage: str)
     elif stage.endswith("(1)"):
         assert found.gpus is not None
         assert (found.gpus[0].name, found.gpus[0].error) == ("NVIDIA GeForce RTX 3090", None)
-        assert (found.gpus[1].error, found.gpus[1].error_call) == ("CRASHED", stage.split("(")[0])
+        assert (found.gpus[1].error, found.gpus[1].error_call) == ("CRASHED", stage.partition("(")[0])
         assert looks["libcuda"].state == "skipped"
     elif stage == "nvmlSystemGetCudaDriverVersion_v2":
         assert len(found.gpus or ()) == 2

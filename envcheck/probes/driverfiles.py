@@ -22,6 +22,7 @@ _NVRM = re.compile(r"(Open )?Kernel Module\s+(?:for\s+\S{1,32}\s+)?(\d{2,4}(?:\.
 _MODULE_FILE = re.compile(
     r"(?:^|/)nvidia(?:[-_](?:current|open|tesla|legacy|server|uvm|modeset|drm|peermem)[\w.-]{0,64})?\.ko(?:\.[a-z0-9]{2,4})?$"
 )
+_LISTED = re.compile(rb"^([^:\n]*/nvidia[^/:\n]{0,64}\.ko[^/:\n]{0,8}):", re.MULTILINE)
 _PACKAGE = re.compile(
     r"(?:nvidia-(?:driver|dkms|kernel|utils|open|headless|fabricmanager|compute|container-toolkit|persistenced)"
     r"|libnvidia-(?:compute|ml)|libcuda1|cuda-(?:drivers|compat)|linux-modules-nvidia|nvidia(?=$|-lts|-dkms))"
@@ -172,7 +173,7 @@ def _module_files(system: System) -> tuple[str, ...] | None:
     data, _ = system.read_bytes(f"{folder}/modules.dep", 8 << 20)
     if data is None:
         return None
-    listed = (line.partition(b":")[0].decode("utf-8", "replace") for line in data.split(b"\n") if b"/nvidia" in line)
+    listed = (path.decode("utf-8", "replace") for path in _LISTED.findall(data))
     return tuple(f"{folder}/{path}" for path in listed if _MODULE_FILE.search(path))[:16]
 
 

@@ -16,7 +16,8 @@ from envcheck.probes.nvmlfacts import Answers, Names, answers
 from envcheck.probes.system import System
 
 NVML_LIMIT = 30.0
-"""Seconds for NVML. Seen: 9 s without a module, 24 s in a container, hangs for good (notes in docs/design.md)."""
+"""Seconds for NVML. Seen: 9 s without a module (prefix-dev/pixi#2430), 24 s in a container
+(NVIDIA/nvidia-container-toolkit#1053), a hang for good (NVIDIA/go-nvml#152); read 2026-11-24."""
 ENOUGH_FOR_SMI = 0.2
 _LOOKS = ("nvml", "libcuda", "smi")
 _SCRIPT = Path(__file__).parent.parent / "workers" / "nvml.py"

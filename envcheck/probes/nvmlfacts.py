@@ -30,6 +30,7 @@ _IN_VGPU = 2
 _DRIVER = re.compile(r"\d{2,4}(?:\.\d{1,4}){1,3}")
 _PCI = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])")
 _MISSING = re.compile(r"No such file or directory|Could not find module|image not found|not found", re.IGNORECASE)
+_THERE = "but the file is there: made for another processor?"
 MAX_GPUS = 64
 """As many as the worker asks."""
 MAX_NAME = 256
@@ -228,7 +229,7 @@ class _Reading:
                 name=re.split(r"[/\\]", name)[-1],
                 path=self.shown(value.get("path")),
                 version=version_in_path(value.get("path")),
-                error=self.shown(value.get("error")) or self.refusal(name),
+                error=self.loaders_words(value) or self.refusal(name),
                 look=look,
             )
             for name in names
@@ -236,6 +237,11 @@ class _Reading:
         ]
         told = [one for one in tried if one.error is None or not _missing(one)]
         return tuple(told or tried[:1])
+
+    def loaders_words(self, value: dict[str, Any]) -> str | None:
+        """Its error; for a library made for another processor it says that there is no such file."""
+        words = self.shown(value.get("error"))
+        return f"{words} ({_THERE})" if words and value.get("exists") and _MISSING.search(words) else words
 
     @property
     def started(self) -> bool:
@@ -262,8 +268,9 @@ class _Reading:
                 yield ApiStatus(api="nvml", call=step, code=code, name=nvml_name(code), text=text)
 
     def expected(self, step: str, code: int) -> bool:
-        if step.startswith(_INIT) and self.started:
-            return True
+        call, at, name = step.partition("[")
+        if self.started and call in (_INIT, "nvmlSystemGetNVMLVersion") and self.code(_INIT + at + name) != 0:
+            return True  # of a library that gave way
         if "(" in step and not step.startswith(_ESSENTIAL):
             return code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND, VERSION_MISMATCH) or (code == NOT_FOUND and "/" in step)
         newer_answered = self.code("nvmlSystemGetCudaDriverVersion") == 0
@@ -327,7 +334,11 @@ def _from_paths(libraries: Sequence[Library]) -> tuple[Sighting, ...]:
 def _missing(library: Library) -> bool:
     """Whether the loader's words mean that this library itself is not there (and not one that it needs)."""
     words = library.error or ""
-    return bool(_MISSING.search(words)) and (library.name in words.split(":")[0] or library.name in words[:300])
+    return (
+        bool(_MISSING.search(words))
+        and _THERE not in words
+        and (library.name in words.split(":")[0] or library.name in words[:300])
+    )
 
 
 def _loaded(libraries: Sequence[Library]) -> tuple[State, str | None]:

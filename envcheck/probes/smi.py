@@ -21,6 +21,7 @@ MAX_ROWS, MAX_MESSAGES = 64, 20
 _PLACES = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/usr/local/nvidia/bin/nvidia-smi")
 _WINDOWS_PLACE = "\\NVIDIA Corporation\\NVSMI\\nvidia-smi.exe"
 _UUID = re.compile(r"(?:GPU|MIG)-[0-9a-fA-F/-]{8,64}")
+_NO_VALUE = re.compile(r"N/A|ERR!|\[(?:N/A|[A-Za-z][A-Za-z ]{2,60})\]", re.IGNORECASE)
 _CAPABILITY = re.compile(r"(\d{1,2})[.,](\d{1,2})")
 _UNREADABLE = re.compile(
     r"determine the device handle for gpu\s*(?:(?P<index>\d{1,3}):)?\s*"
@@ -166,7 +167,7 @@ def _row(line: str, fields: Sequence[str]) -> _Row | None:
 
 def _known(field: str | None) -> str | None:
     """A field's value; None for `[N/A]`, `[Not Supported]`, `[Unknown Error]`, `ERR!` and the like."""
-    if not field or field.upper() in ("N/A", "ERR!", "NULL") or (field.startswith("[") and field.endswith("]")):
+    if not field or _NO_VALUE.fullmatch(field):
         return None
     return field[:MAX_NAME]
 

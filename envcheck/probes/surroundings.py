@@ -75,7 +75,7 @@ def _from_proc(system: System) -> str | None:
     if cgroup is None and mounts is None:
         return None
     for mark, kind in _CGROUP_MARKS:
-        if re.search(rf"[/:.-]{mark}", cgroup or ""):
+        if re.search(rf"[/:.-]{mark}(?=[/.:-]|\s|$)", cgroup or ""):
             return kind
     root = next((line for line in (mounts or "").splitlines() if re.search(r"^\S+ \S+ \S+ \S+ / ", line)), "")
     if " - overlay " in root:

@@ -82,7 +82,7 @@ class System:
         """Where `path` lies for this process."""
         if not self.fake or path.startswith(str(self.root)):
             return Path(path)
-        drive, colon, rest = path.partition(":")  # `C:\\Users` lies in C/Users; PCI addresses keep their colons
+        drive, colon, rest = path.partition(":")  # C:\Users lies in C/Users; PCI addresses keep their colons
         plain = drive + rest if colon and len(drive) == 1 else path
         return self.root / plain.replace("\\", "/").lstrip("/")
 

@@ -2,7 +2,8 @@
 
 Run by envcheck's own interpreter with `-I -S -B`. No json, no re: their import would take longer than all of this.
 ask.json: `{"nvml": [names or paths to load, best first], "cuda": [the same]}`. The value of a step that is a driver
-call is `[return code, what it gave or null]`; of a `dlopen(NAME)` step `{"path": ...}` or `{"error": ...}`.
+call is `[return code, what it gave or null]`; of a `dlopen(NAME)` step `{"path": ...}`, or `{"error": ...,
+"exists": whether the file is there}`.
 """
 
 import ctypes
@@ -144,7 +145,7 @@ def load(name):
     try:
         library = ctypes.CDLL(name)
     except OSError as error:
-        emit(event="end", step=step, value={"error": str(error)[:2000]})
+        emit(event="end", step=step, value={"error": str(error)[:2000], "exists": os.path.exists(name)})
         return None, None
     path = path_of(library, name, before)
     emit(event="end", step=step, value={"path": path})

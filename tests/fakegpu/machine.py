@@ -46,10 +46,14 @@ class FakeMachine:
         self.file("/etc/os-release", 'NAME="Ubuntu"\nPRETTY_NAME="Ubuntu 22.04.4 LTS"\n')
         self.file("/etc/timezone", "Europe/London\n")
         self.file("/proc/meminfo", "MemTotal:       65536000 kB\nMemFree:        1000 kB\n")
-        self.file("/proc/cpuinfo", "processor\t: 0\nmodel name\t: Fake CPU @ 3.00GHz\nflags\t\t: fpu sse4_2 avx avx2 fma\n")
+        self.file(
+            "/proc/cpuinfo", "processor\t: 0\nmodel name\t: Fake CPU @ 3.00GHz\nflags\t\t: fpu sse4_2 avx avx2 fma\n"
+        )
         self.file("/proc/1/cgroup", "0::/init.scope\n")
         self.file("/proc/self/mountinfo", "29 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw\n")
-        self.file("/lib64/libc.so.6", "\x7fELF GNU C Library (Ubuntu GLIBC 2.35-0ubuntu3.8) stable release version 2.35.\n")
+        self.file(
+            "/lib64/libc.so.6", "\x7fELF GNU C Library (Ubuntu GLIBC 2.35-0ubuntu3.8) stable release version 2.35.\n"
+        )
 
     # Files ---------------------------------------------------------------------------------------------------
 
@@ -146,7 +150,9 @@ class FakeMachine:
         """A machine on which all is well."""
         return self.driver(gpus=gpus).libraries().gpu(f"gpus={gpus};driver={DRIVER};nvml=12.{DRIVER};{script}")
 
-    def smi(self, output: str | bytes = "", *, returncode: int = 0, before: str = "", stderr: str = "") -> "FakeMachine":
+    def smi(
+        self, output: str | bytes = "", *, returncode: int = 0, before: str = "", stderr: str = ""
+    ) -> "FakeMachine":
         """A nvidia-smi that prints `output`, after running the shell lines of `before`."""
         self.file("/usr/share/smi.out", output).file("/usr/share/smi.err", stderr)
         lines = (before, f"cat '{self.root}/usr/share/smi.out'", f"cat '{self.root}/usr/share/smi.err' >&2")
@@ -202,11 +208,12 @@ class FakeMachine:
 
     def _running(self) -> list[str]:
         mark = f"TMPDIR={self.root}/tmp".encode()
-        found = []
-        for process in Path("/proc").iterdir() if sys.platform == "linux" else ():
-            try:
-                if process.name.isdigit() and mark in (process / "environ").read_bytes().split(b"\0"):
-                    found.append(process.name)
-            except OSError:
-                continue
-        return found
+        processes = [path for path in Path("/proc").iterdir() if path.name.isdigit()] if sys.platform == "linux" else []
+        return [process.name for process in processes if mark in _environment(process)]
+
+
+def _environment(process: Path) -> list[bytes]:
+    try:
+        return (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
