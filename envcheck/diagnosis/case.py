@@ -10,6 +10,7 @@ from functools import cached_property
 from envcheck.catalogue import Catalogue
 from envcheck.diagnosis.machine import Machine
 from envcheck.model.facts import Facts, Gpu, Observation, Sighting, TorchDevice
+from envcheck.model.gradients import Gradients
 from envcheck.model.plan import Plan
 from envcheck.model.report import Fix
 
@@ -55,6 +56,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "mps_available": ("torch",),
     "xpu_available": ("torch",),
     "variables": ("files",),
+    "gradients": ("backprop",),
     "kfd": ("kfd",),
 }
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
@@ -167,6 +169,14 @@ class Case(Machine):
     def xpu_available(self) -> bool | None:
         """`torch.xpu.is_available()`."""
         return self.facts.torch.xpu_available
+
+    @cached_property
+    def gradients(self) -> Gradients | None:
+        """What `verify-backprop` found; None too where it ended early and had found nothing wrong until then."""
+        found = self.facts.gradients
+        if found is None or (not found.complete and not found.untrusted):
+            return None
+        return found
 
 
 def _first(sightings: Iterable[Sighting], order: tuple[str, ...]) -> str | None:

@@ -37,6 +37,11 @@ class Ask(Value, frozen=True, kw_only=True):
     trace_after: float | None = None
 
 
+def wanted(device: str, devices: Sequence[str]) -> bool:
+    """Whether `device` is among those asked for: itself, its kind (`cuda`), or no choice at all."""
+    return not devices or device in devices or device.partition(":")[0] in devices
+
+
 def make_ask(
     *,
     seed: int = 0,

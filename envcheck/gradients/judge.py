@@ -6,13 +6,14 @@ from typing import Any, NamedTuple, TypeVar
 from msgspec import structs
 
 from envcheck.gradients import lesson
+from envcheck.gradients.ask import wanted
 from envcheck.gradients.devices import disagreements, tf32_effect
 from envcheck.gradients.failures import failed
 from envcheck.gradients.formats import as_hex
 from envcheck.gradients.judge_exact import Book, judge_exact
 from envcheck.gradients.judge_lesson import judge_lesson
 from envcheck.gradients.judge_random import Leg, judge_random, judge_reference, reference_legs
-from envcheck.gradients.precision import announced_bits, falls_short, read_precision, subnormals_kept
+from envcheck.gradients.precision import announced_bits, read_precision, subnormals_kept
 from envcheck.gradients.record import Run
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.model.gradients import (
@@ -72,7 +73,6 @@ class _Judge:
         error = run.errors.get("import") or run.errors.get("torch")
         return Gradients(
             torch=torch.get("version"),
-            python=run.python,
             threads=torch.get("threads"),
             cpu_capability=torch.get("capability"),
             seed=run.ask.seed,
@@ -96,11 +96,10 @@ class _Judge:
                 yield self._at(f"reference/{op}", judge_reference, op, value["slope"])
 
     def _devices(self) -> Iterator[GradientDevice]:
-        known = {one["device"]: one for one in self.run.values.get("devices") or [{"device": "cpu", "kind": "cpu"}]}
+        known = {one["device"]: one for one in self.run.values.get("devices") or []}
         for label, about in known.items():
-            steps = list(self._steps(label))
-            if steps or (self.run.stage or "").startswith(f"{label}/"):
-                yield self._device(label, about, steps)
+            if wanted(label, self.run.ask.devices):
+                yield self._device(label, about, list(self._steps(label)))
 
     def _device(self, label: str, about: dict[str, Any], steps: Sequence[Step]) -> GradientDevice:
         kind = str(about["kind"])
@@ -109,9 +108,6 @@ class _Judge:
         precision = tuple(found for step in steps for found in self._precision(kind, step))
         kernel = next((step for step in steps if step.words[1] in ("kernel", "open") and step.error), None)
         load = next((step.value for step in steps if step.words[1:] == ("load",) and step.value), None)
-        died = (
-            self.run.stage if self.run.state == "crashed" and (self.run.stage or "").startswith(f"{label}/") else None
-        )
         timed = next((step.value for step in steps if step.words[1:] == ("kernel",) and step.value), None)
         device = GradientDevice(
             device=label,
@@ -126,9 +122,10 @@ class _Judge:
             precision=precision,
             load=None if load is None else LoadResult(**load),
             tf32_effect=tf32_effect(found, cases),
-            died_in=died and died.partition("/")[2],
+            died_in=tuple(crash.partition("/")[2] for crash in self.run.crashes if crash.startswith(f"{label}/")),
         )
-        return _with_verdict(device, label == "cpu" and bool(self.doubtful))
+        unfinished = self.run.state != "ok" and not any(step.words[1] == "end" for step in steps)
+        return _with_verdict(device, label == "cpu" and bool(self.doubtful), unfinished)
 
     def _cases(self, kind: str, step: Step) -> Iterator[GradientCase]:
         layer, words = step.words[1], step.words[2:]
@@ -206,16 +203,16 @@ class _Judge:
         return function(*args)
 
 
-def _with_verdict(device: GradientDevice, doubtful: bool) -> GradientDevice:
+def _with_verdict(device: GradientDevice, doubtful: bool, unfinished: bool) -> GradientDevice:
     bad = (
         any(case.outcome in ("wrong", "failed") for case in device.cases)
-        or any(falls_short(found) for found in device.precision)
+        or any(found.short for found in device.precision)
         or bool(device.load and device.load.wrong)
         or device.kernel_error is not None
-        or device.died_in is not None
+        or bool(device.died_in)
         or doubtful
     )
-    judged = any(case.outcome == "ok" for case in device.cases)
+    judged = not unfinished and any(case.outcome == "ok" for case in device.cases)
     return structs.replace(device, verdict="untrusted" if bad else "trusted" if judged else "unknown")
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from envcheck.gradients.formats import FORMATS
 from envcheck.gradients.limits import SUM_BITS
 from envcheck.model.gradients import Precision
@@ -50,14 +52,6 @@ def _expected_sum_bits(kind: str, op: str, dtype: str, switches: Mapping[str, st
     return FLOAT16_CAP if dtype == "float16" else FORMATS["float32"].precision - 1
 
 
-def falls_short(found: Precision) -> bool:
-    """Whether the product calculates with fewer bits than the dtype and the switches announce."""
-    operand, total = found.operand_bits, found.sum_bits
-    if operand is not None and found.expected_operand_bits is not None and operand < found.expected_operand_bits:
-        return True
-    return total is not None and found.expected_sum_bits is not None and total < min(found.expected_sum_bits, SUM_BITS)
-
-
 def read_precision(kind: str, op: str, dtype: str, value: Mapping[str, Any], switches: Mapping[str, str]) -> Precision:
     """The facts of one product in one dtype."""
     bits = {leg: _operand_bits(value[leg]) for leg in LEGS}
@@ -67,7 +61,7 @@ def read_precision(kind: str, op: str, dtype: str, value: Mapping[str, Any], swi
     if dtype == "float32":
         announced, switch = announced_bits(kind, op, switches)
     kept = value.get("subnormal")
-    return Precision(
+    return _compared(
         op=op,
         dtype=dtype,
         operand_bits=bits[fewest],
@@ -78,6 +72,15 @@ def read_precision(kind: str, op: str, dtype: str, value: Mapping[str, Any], swi
         subnormals=None if kept is None else subnormals_kept(kept),
         switch=switch,
     )
+
+
+def _compared(**found: Any) -> Precision:
+    """The facts, with whether they fall short of what is announced."""
+    made = Precision(**found)
+    operand, total = made.operand_bits or 0, made.sum_bits or 0
+    few = made.expected_operand_bits is not None and operand < made.expected_operand_bits
+    cut = made.expected_sum_bits is not None and total < min(made.expected_sum_bits, SUM_BITS)
+    return structs.replace(made, short=few or cut)
 
 
 def subnormals_kept(numbers: Sequence[str]) -> bool:

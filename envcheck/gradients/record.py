@@ -13,7 +13,11 @@ LONGEST_FILE = 256 << 20
 
 
 class Run(Value, frozen=True, kw_only=True):
-    """One run of the worker. `values` and `errors` by step; `stage` is the step it died in, if it died."""
+    """One run of the worker. `values` and `errors` by step.
+
+    `stage` is the step it died in at last; `crashes` are the cases during which it crashed, after each of which the
+    worker was started again for the rest.
+    """
 
     schema: int = RUN_SCHEMA
     kind: Literal["gradients-run"] = "gradients-run"
@@ -26,6 +30,7 @@ class Run(Value, frozen=True, kw_only=True):
     signal: str | None = None
     returncode: int | None = None
     detail: str | None = None
+    crashes: tuple[str, ...] = ()
     values: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}
 

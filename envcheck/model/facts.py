@@ -7,6 +7,7 @@ Nothing here is derived: conclusions belong to `diagnosis`.
 from typing import Literal
 
 from envcheck.model.base import Value
+from envcheck.model.gradients import Gradients
 
 FACTS_SCHEMA = 1
 
@@ -425,6 +426,8 @@ class Facts(Value, frozen=True, kw_only=True):
     proxies: tuple[Proxy, ...] | None = None
     routes: tuple[Route, ...] | None = None
     messages: tuple[Message, ...] = ()
+    gradients: Gradients | None = None
+    """What `verify-backprop` found; None: it was not run."""
     sightings: dict[str, tuple[Sighting, ...]] = {}
     """Where single-valued facts were read, by their path (`torch.version`): pasted text and contested facts.
     Several values under one path: the looks disagree, and the first is the one in force."""

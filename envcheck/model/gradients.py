@@ -78,6 +78,8 @@ class Precision(Value, frozen=True, kw_only=True):
     """Whether numbers below 2**-126 are kept (float32)."""
     switch: str | None = None
     """The switch that announces less than the dtype's own precision."""
+    short: bool = False
+    """Whether it calculates with fewer bits than announced."""
 
 
 class TrueReference(Value, frozen=True, kw_only=True):
@@ -117,8 +119,8 @@ class GradientDevice(Value, frozen=True, kw_only=True):
     load: LoadResult | None = None
     tf32_effect: str | None = None
     """How many times larger the worst float32 error is with the switches as found than in full float32."""
-    died_in: str | None = None
-    """The case during which the process died."""
+    died_in: tuple[str, ...] = ()
+    """The cases during which the process died."""
 
     def of(self, layer: Layer) -> tuple[GradientCase, ...]:
         """The cases of one layer."""
@@ -149,7 +151,6 @@ class Gradients(Value, frozen=True, kw_only=True):
     """A whole run, judged."""
 
     torch: str | None = None
-    python: str | None = None
     threads: int | None = None
     cpu_capability: str | None = None
     seed: int = 0
@@ -169,3 +170,13 @@ class Gradients(Value, frozen=True, kw_only=True):
     def gpus(self) -> tuple[GradientDevice, ...]:
         """The devices that are not the CPU."""
         return tuple(device for device in self.devices if device.kind != "cpu")
+
+    @property
+    def untrusted(self) -> tuple[GradientDevice, ...]:
+        """The devices whose gradients cannot be trusted."""
+        return tuple(device for device in self.devices if device.verdict == "untrusted")
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a verdict for every device."""
+        return bool(self.devices) and all(device.verdict != "unknown" for device in self.devices)

@@ -193,6 +193,7 @@ class Session:
         step(label + "/elementwise", elementwise_step, kit)
         self.random(kit, label)
         self.load(kit, label)
+        self.reporter.note(label + "/end", True)
 
     def exact(self, kit, label):
         """The exact layer."""

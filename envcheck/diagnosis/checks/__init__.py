@@ -13,6 +13,7 @@ from envcheck.diagnosis.checks import (
     gpu,
     gpu_build,
     gpu_modes,
+    gradients,
     libraries,
     looks,
     network,
@@ -37,6 +38,7 @@ _MODULES = (
     (container, stacks, driver, driver_library, driver_versions, gpu, gpu_modes, gpu_build),
     (torch_install, wrong_build, windows, libraries, companions, torch_import),
     (runtime, use),
+    (gradients,),
     (network, proxies, resolve, route, place),
     (toolkit, looks),
 )
