@@ -29,6 +29,7 @@ _PACKAGE = re.compile(
 )
 _NODES = re.compile(r"nvidia(?:\d{1,4}|ctl|-uvm|-uvm-tools|-modeset|-caps)?|dxg|nvhost-ctrl-gpu|nvhost-gpu|nvmap")
 MAX_GPUS = 64
+OPEN_LIMIT = 1.0
 
 
 class Seen(NamedTuple):
@@ -78,20 +79,26 @@ def parse_information(text: str) -> dict[str, str]:
     return {key.strip().lower(): value.strip()[:256] for key, mark, value in lines if mark}
 
 
-def nodes(system: System, try_open: bool = False) -> tuple[DeviceNode, ...] | None:
-    """The nodes below /dev that CUDA opens. `try_open` starts sleeping GPUs: only after something went wrong."""
+def nodes(system: System, open_within: float = 0.0) -> tuple[DeviceNode, ...] | None:
+    """The nodes below /dev that CUDA opens.
+
+    `open_within` seconds are for opening them too, which starts sleeping GPUs: only after something went wrong.
+    A node that does not come back ends that (`ETIMEDOUT`).
+    """
     names = system.listdir("/dev") if system.platform == "linux" else None
     if names is None:
         return None
-    paths = [f"/dev/{name}" for name in names if _NODES.fullmatch(name) and name != "nvidia-caps"][:MAX_GPUS]
-    found = [_node(system, path, try_open) for path in paths]
+    until = time.monotonic() + min(open_within, OPEN_LIMIT)
+    found: list[DeviceNode | None] = []
+    for path in [f"/dev/{name}" for name in names if _NODES.fullmatch(name) and name != "nvidia-caps"][:MAX_GPUS]:
+        left = until - time.monotonic()
+        opened = _opened(system, path, left) if left > 0 else None
+        found.append(opened or system.node(path))
     return tuple(node for node in found if node is not None)
 
 
-def _node(system: System, path: str, try_open: bool) -> DeviceNode | None:
-    if not try_open:
-        return system.node(path)
-    opened = within(1.0, lambda: system.node(path, try_open=True))
+def _opened(system: System, path: str, limit: float) -> DeviceNode:
+    opened = within(limit, lambda: system.node(path, try_open=True))
     return opened or DeviceNode(path=path, error="ETIMEDOUT")
 
 

@@ -19,6 +19,8 @@ NVML_LIMIT = 30.0
 """Seconds for NVML. Seen: 9 s without a module (prefix-dev/pixi#2430), 24 s in a container
 (NVIDIA/nvidia-container-toolkit#1053), a hang for good (NVIDIA/go-nvml#152); read 2026-11-24."""
 ENOUGH_FOR_SMI = 0.2
+SPARE = 0.25
+"""Seconds kept back from the deadline for putting together what was seen before it."""
 _LOOKS = ("nvml", "libcuda", "smi")
 _SCRIPT = Path(__file__).parent.parent / "workers" / "nvml.py"
 _TRIPLETS = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "ppc64le": "powerpc64le-linux-gnu"}
@@ -56,16 +58,17 @@ class Handle:
                 Observation(look=look, state="skipped", detail="no NVIDIA driver for this system") for look in _LOOKS
             ]
             return _together(self._files, None, None, None, None), (self._files.observation, *skipped), ()
-        result = self._worker.finish(min(self.deadline, self._worker.begun + NVML_LIMIT))
+        spare = min(SPARE, max(0.0, self._left()) / 10)
+        result = self._worker.finish(min(self.deadline - spare, self._worker.begun + NVML_LIMIT))
         said = answers(result, self._names)
         path = smi.find(self.system)
         answer, smi_seen = self._ask_smi(said, path)
-        nodes = driverfiles.nodes(self.system, try_open=True) if _refused(said.statuses) else None
+        nodes = driverfiles.nodes(self.system, open_within=self._left()) if _refused(said.statuses) else None
         nvidia = _together(self._files, said, answer, path, nodes)
         messages = (*_printed(result), *(answer.messages if answer else ()))
         observations = [self._files.observation, said.nvml, said.libcuda, smi_seen]
         if _in_trouble(self.system, nvidia):
-            lines, seen = kernellog.look(self.system, max(0.05, min(kernellog.LIMIT, self._left())))
+            lines, seen = kernellog.look(self.system, self._left())
             messages += lines
             observations.append(seen)
         return nvidia, tuple(observations), messages
