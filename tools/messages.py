@@ -4,7 +4,8 @@
     python tools/messages.py --check    compile nothing, only say what is wrong
     python tools/messages.py --missing  print PO entries for what has no Chinese yet
 
-Messages are the first arguments of `say(...)`, the paragraphs of check and command docstrings, and help texts.
+Messages are the first arguments of `say(...)`, the paragraphs of check and command docstrings, help texts, and the
+sentences of the mirror files.
 """
 
 import ast
@@ -42,7 +43,7 @@ class Merged(NamedTuple):
 def used() -> dict[str, str]:
     """Every message of the program -> where it stands first."""
     found: dict[str, str] = {}
-    for message, where in [*_said(), *_pages(), *_helps()]:
+    for message, where in [*_said(), *_pages(), *_helps(), *_mirrors()]:
         found.setdefault(message, where)
     return found
 
@@ -147,6 +148,15 @@ def _helps() -> Iterator[tuple[str, str]]:
     names = cli.list_commands(click.Context(cli))
     yield from ((COMMANDS[name].help, f"command {name}") for name in names)
     yield from _help_of("envcheck", cli)
+
+
+def _mirrors() -> Iterator[tuple[str, str]]:
+    """Sentences of the mirror files."""
+    from envcheck.catalogue.mirrors import mirrors
+
+    for one in mirrors().values():
+        limits = (limit for record in one.records.values() for limit in record.limits)
+        yield from ((text, f"mirrors/{one.name}.toml") for text in (one.title, *one.notes, *limits))
 
 
 def _help_of(path: str, command: click.Command) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from envcheck.model.facts import Setting
+from envcheck.model.urls import is_loopback, split
 from envcheck.probes.system import System
 
 ENVIRONMENT_SCHEMES = ("http", "https", "all")
@@ -61,6 +62,15 @@ def in_force(proxies: Iterable[Configured], scheme: str = "https") -> Configured
     """The proxy that a request of that scheme takes: its own scheme's, else the one for all."""
     listed = tuple(proxies)
     return next((one for wanted in (scheme, "all") for one in listed if one.scheme == wanted and one.url), None)
+
+
+def for_request(proxies: Proxies, url: str) -> str | None:
+    """The proxy, with its credentials, that a request of ours for `url` takes: everybody's, never a single tool's."""
+    address = split(url)
+    if address is None or is_loopback(address.host) or proxies.bypass.covers(address.host, address.port or 443):
+        return None
+    one = in_force(proxies.shared, address.scheme)
+    return one.url if one else None
 
 
 def from_environment(environ: Mapping[str, str]) -> tuple[tuple[Configured, ...], Bypass]:
