@@ -60,9 +60,9 @@ def pip_python(system: System) -> str | None:
     path = files.which("pip", trusted=False)
     head = (files.read(path, 512).text if path else None) or ""
     for match in _SHEBANG.finditer(head):
-        words = (match[1] or match[2]).split()
-        if "python" in words[0].replace("\\", "/").rpartition("/")[2]:
-            return words[0]
+        program = match[1].split()[0] if match[1] else match[2]
+        if "python" in program.replace("\\", "/").rpartition("/")[2]:
+            return program
     return None
 
 

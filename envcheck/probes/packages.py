@@ -24,8 +24,8 @@ def interpreter_facts(
     values: Mapping[str, Any], path: str, chosen_by: str, candidates: Sequence[Environment] = (), pip: str | None = None
 ) -> Python:
     """The interpreter that answered; what it did not answer is None."""
-    known = dict(values.get("interpreter") or {})
-    files = values.get("torch files") or {}
+    known = dict(_dict(values, "interpreter"))
+    files = _dict(values, "torch files")
     shadows = None
     if files:
         shadows = (*files.get("shadows", ()), *_harmful(values, files.get("strays", ())))
@@ -36,25 +36,25 @@ def interpreter_facts(
 def package_facts(values: Mapping[str, Any]) -> tuple[Package, ...] | None:
     """Installed distributions that have to do with torch; None when that was not seen."""
     found = values.get("packages")
-    return None if found is None else tuple(_struct(Package, one) for one in found)
+    if not isinstance(found, list):
+        return None
+    return tuple(_struct(Package, one) for one in found if isinstance(one, dict) and "name" in one)
 
 
 def torch_facts(result: WorkerResult) -> Torch:
     """Torch by its files and, as far as it got, by its own word, which counts more."""
     values, errors = result.values, result.errors
-    files: Mapping[str, Any] = values.get("torch files") or {}
-    build: Mapping[str, Any] = values.get("build") or {}
-    mapped, cpu = values.get("libraries") or {}, values.get("cpu") or {}
+    files, build, cpu = _dict(values, "torch files"), _dict(values, "build"), _dict(values, "cpu")
     imported = _imported(result)
     known = {**files, **{name: build.get(name) for name in ("cuda", "hip", "xpu", "debug", "arch_list") if build}}
     known |= {
         "version": build.get("version") or files.get("version"),
         "git": build.get("git_version") or files.get("git"),
-        "file": (values.get("import") or {}).get("file") or files.get("file"),
+        "file": _dict(values, "import").get("file") or files.get("file"),
         "cuda_known": bool(build) or files.get("cuda_known", False),
         "broken_files": files.get("broken_files"),
         "imported": imported,
-        "import_ms": (values.get("import") or {}).get("ms"),
+        "import_ms": _dict(values, "import").get("ms"),
         "error_type": errors.get("import", {}).get("type"),
         "error_text": errors.get("import", {}).get("text"),
         "error_traceback": errors.get("import", {}).get("traceback") or _stack(result),
@@ -68,7 +68,7 @@ def torch_facts(result: WorkerResult) -> Torch:
         "cpu_kernel_ok": _kernel(result, "cpu")[0],
         "cpu_capability": cpu.get("capability"),
         "threads": cpu.get("threads"),
-        "mapped_libraries": mapped.get("mapped"),
+        "mapped_libraries": _dict(values, "libraries").get("mapped"),
     }
     devices = tuple(_devices(result)) if imported and "is_available" in values else None
     return msgspec.structs.replace(_struct(Torch, known | {"variant": variant(known)}), devices=devices)
@@ -91,8 +91,11 @@ def variant(known: Mapping[str, Any]) -> str | None:
 
 def messages_of(result: WorkerResult) -> tuple[Message, ...]:
     """Every warning and exception of the torch part, and what was printed meanwhile."""
-    said = [value for step, value in result.values.items() if step.startswith("said ")]
-    found = [Message(kind="warning", text=str(one["text"]), look="torch", where=one["stage"]) for one in said]
+    said = [_dict(result.values, step) for step in result.values if step.startswith("said ")]
+    found = [
+        Message(kind="warning", text=cleaned(str(one.get("text"))), look="torch", where=str(one.get("stage")))
+        for one in said
+    ]
     found += [
         Message(kind="error", text=cleaned(f"{error['type']}: {error['text']}"), look="torch", where=step)
         for step, error in result.errors.items()
@@ -125,11 +128,11 @@ def cleaned(text: str) -> str:
 
 
 def _torch_observation(result: WorkerResult, *, torch: bool) -> Observation:
-    if not result.values["torch files"].get("installed"):
+    if not _dict(result.values, "torch files").get("installed"):
         return _short("torch", "absent")
     if not torch:
         return _short("torch", "skipped", "not asked for")
-    version = str((result.values.get("interpreter") or {}).get("version", ""))
+    version = str(_dict(result.values, "interpreter").get("version", ""))
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST:
         return _short("torch", "skipped", f"Python {version} is too old for this look")
     if result.state != "ok":
@@ -176,7 +179,7 @@ def _devices(result: WorkerResult) -> Iterator[TorchDevice]:
     steps = [*result.values, *result.errors, result.stage or ""]
     names = dict.fromkeys(match.groups() for match in map(_DEVICE.fullmatch, steps) if match)
     for kind, index in names:
-        known = dict(result.values.get(f"device {kind}:{index}") or {})
+        known = dict(_dict(result.values, f"device {kind}:{index}"))
         ok, error = _kernel(result, f"{kind}:{index}")
         error = error or result.errors.get(f"device {kind}:{index}", {}).get("text")
         yield _struct(TorchDevice, known | {"kind": kind, "index": int(index), "kernel_ok": ok, "kernel_error": error})
@@ -187,7 +190,8 @@ def _kernel(result: WorkerResult, device: str) -> tuple[bool | None, str | None]
     if step in result.errors:
         return False, result.errors[step].get("text")
     if step in result.values:
-        return bool(result.values[step].get("ok")), result.values[step].get("text")
+        answer = _dict(result.values, step)
+        return answer.get("ok") is True, answer.get("text")
     if result.stage == step and result.state == "crashed":
         return False, result.signal or result.detail
     return None, None
@@ -195,8 +199,13 @@ def _kernel(result: WorkerResult, device: str) -> tuple[bool | None, str | None]
 
 def _harmful(values: Mapping[str, Any], strays: Sequence[Sequence[str]]) -> tuple[str, ...]:
     """Of the files named like standard modules, those whose name the import of torch asked for."""
-    asked = (values.get("libraries") or {}).get("strays", ())
+    asked = _dict(values, "libraries").get("strays", ())
     return tuple(path for name, path in strays if name in asked)
+
+
+def _dict(values: Mapping[str, Any], step: str) -> Mapping[str, Any]:
+    found = values.get(step)
+    return found if isinstance(found, dict) else {}
 
 
 def _struct(kind: type[Struct], known: Mapping[str, Any]) -> Struct:

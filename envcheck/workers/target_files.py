@@ -247,17 +247,21 @@ def find(paths, name):
     hits = [hit for hit in (provides(entry, name) for entry in paths.elsewhere) if hit]
     real = [hit for hit in hits if genuine(hit)]
     files = [hit for hit in (hits[: hits.index(real[0])] if real else []) if not hit.endswith("__init__.py")]
-    return (hits[0] if hits else hooked(name)), ([here] if here else []) + files
+    return (hits[0] if hits else hooked(paths, name)), ([here] if here else []) + files
 
 
-def hooked(name):
+def hooked(paths, name):
     """The file behind an editable install, whose import hook knows it."""
+    before = sys.path[:]
     try:
         import importlib.util
 
+        sys.path[:] = paths.elsewhere
         spec = importlib.util.find_spec(name)
     except Exception:
         return None
+    finally:
+        sys.path[:] = before
     return spec.origin if spec is not None and spec.has_location else None
 
 
