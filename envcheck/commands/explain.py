@@ -35,7 +35,8 @@ def _screen(world: World, checks: Sequence[Check], name: str) -> str:
     alike = [check for check in checks if _alike(check, wanted)]
     if not alike:
         words = [word for check in checks for word in (check.code, check.slug)]
-        raise unknown(say("there is no code {name}", name=name), name, words)
+        what = say("there is no code {name}", name=name)
+        raise unknown(what, name, words, otherwise=say("`envcheck explain` lists them all"))
     return _page(world, alike[0]) if len(alike) == 1 else _list(world, alike)
 
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,8 +16,10 @@ from envcheck.model.report import Examination
 from envcheck.model.text import say
 
 if TYPE_CHECKING:
+    from envcheck.catalogue import Catalogue
     from envcheck.diagnosis.check import Check
     from envcheck.model.plan import Plan
+    from envcheck.model.report import Fix
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -90,7 +93,7 @@ def examine(world: World, facts: Facts, *, select: Sequence[str] = (), ignore: S
     from envcheck.diagnosis.diagnose import diagnose
 
     wanted, unwanted = prefixes(select, CHECKS, "--select"), prefixes(ignore, CHECKS, "--ignore")
-    case = Case(facts, world.catalogue, lambda seen: _advise(world, seen))
+    case = Case(facts, world.catalogue, partial(_advise, world.catalogue), partial(_fixes, world.catalogue, facts))
     return Examination(facts=facts, report=diagnose(case, CHECKS, select=wanted, ignore=unwanted))
 
 
@@ -104,12 +107,19 @@ def prefixes(given: Iterable[str], checks: Iterable["Check"], where: str) -> lis
     words = [word.strip().upper() for item in given for word in item.split(",") if word.strip()]
     for word in words:
         if not any(code.startswith(word) for code in codes):
-            raise unknown(say("no code begins with {word}", word=word), word, codes, where=where)
+            what = say("no code begins with {word}", word=word)
+            alike = {code[: len(word)] for code in codes}
+            raise unknown(what, word, alike, where=where, otherwise=say("`envcheck explain` lists them all"))
     return words
 
 
-def _advise(world: World, facts: Facts) -> "Plan | None":
-    from envcheck.model.plan import Wish
+def _advise(catalogue: "Catalogue", facts: Facts) -> "Plan | None":
     from envcheck.recommend.resolve import resolve
 
-    return resolve(facts, world.catalogue, Wish())
+    return resolve(facts, catalogue)
+
+
+def _fixes(catalogue: "Catalogue", facts: Facts, plan: "Plan") -> "tuple[Fix, ...]":
+    from envcheck.recommend.commandline import fixes
+
+    return fixes(plan, facts, catalogue)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 1.5
 """Seconds without a word."""
+EVERY = 0.5
 
 
 class Progress:
@@ -25,6 +26,7 @@ class Progress:
         self._limit = limit
         self._terminal = terminal_of(world.err, world.env)
         self._pending: dict[str, float] = {}
+        self._shown = ""
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -37,8 +39,9 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._done.set()
-        if self._thread.ident is not None:
+        if self._terminal.tty:
             self._thread.join()
+            self.show("")
 
     def began(self, look: str) -> None:
         """A look has begun."""
@@ -61,13 +64,15 @@ class Progress:
         )
         return cut(self._world.voice(text), self._terminal.width - 1, self._terminal.marks.ellipsis)
 
+    def show(self, line: str) -> None:
+        """Put `line` in place of the one that is shown; an empty one leaves the terminal as it was."""
+        if line or self._shown:
+            blank = " " * max(0, cells(self._shown) - cells(line))
+            write(self._world.err, f"\r{line}{blank}" + ("" if line else "\r"))
+            self._shown = line
+
     def _run(self) -> None:
-        shown = ""
         wait = PATIENCE
         while not self._done.wait(wait):
-            wait = 0.5
-            line = self.line(time.monotonic())
-            write(self._world.err, "\r" + line + " " * (cells(shown) - cells(line)))
-            shown = line
-        if shown:
-            write(self._world.err, "\r" + " " * cells(shown) + "\r")
+            self.show(self.line(time.monotonic()))
+            wait = EVERY

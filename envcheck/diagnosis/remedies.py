@@ -44,9 +44,9 @@ def lines(what: Text, shells: Iterable[str], *, alternative: bool = False) -> tu
     return (line(what, joined, alternative=alternative),) if joined else ()
 
 
-def otherwise(fix: Fix) -> Fix:
-    """The same step, as another way rather than the next step."""
-    return msgspec.structs.replace(fix, alternative=True)
+def otherwise(*fixes: Fix) -> tuple[Fix, ...]:
+    """The same steps as another way: its first is marked, the others follow it."""
+    return tuple(msgspec.structs.replace(fix, alternative=not place) for place, fix in enumerate(fixes))
 
 
 # --- Python and torch ---------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def reinstall_torch(case: Case, *, alternative: bool = False) -> tuple[Fix, ...]
     fixes = case.commands(plan)
     if not fixes:
         return (_envcheck_install(case, alternative),)
-    return tuple(msgspec.structs.replace(fix, alternative=alternative or fix.alternative) for fix in fixes)
+    return otherwise(*fixes) if alternative else fixes
 
 
 def _envcheck_install(case: Case, alternative: bool) -> Fix:

@@ -28,8 +28,8 @@ class Fix(Value, frozen=True, kw_only=True):
     """One step that mends: a sentence, and a command that can be pasted as it stands.
 
     `argv` is the command as a list, empty when there is none (reboot, BIOS setting) or when it needs a shell;
-    `shell` is the line to paste, quoted for the examined machine's shell. `alternative` marks another way
-    rather than the next step.
+    `shell` is the line to paste, quoted for the examined machine's shell. `alternative` marks the beginning of
+    another way; a fix without it is the next step of the way before it.
     """
 
     what: Text

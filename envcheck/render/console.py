@@ -14,7 +14,7 @@ from envcheck.render import verdict
 from envcheck.render.areas import Area, Line, areas
 from envcheck.render.clean import clean
 from envcheck.render.layout import cells, cut, pad, wrap
-from envcheck.render.phrases import chosen_by, command_lines, evidence_line, status_of
+from envcheck.render.phrases import chosen_by, command_lines, evidence_line, labelled, status_of
 from envcheck.render.terminal import Terminal
 from envcheck.render.voice import Voice
 
@@ -23,14 +23,8 @@ READABLE = 100
 _LONGEST = 240
 _COLOURS = {"error": "red", "warning": "yellow", "ok": "green", "info": "cyan", "unknown": "magenta"}
 _VERDICTS = {"healthy": "ok", "problem": "error", "unknown": "unknown"}
-_LABELS = {
-    "saw": say("saw"),
-    "why": say("why"),
-    "explains": say("explains"),
-    "fix": say("fix"),
-    "or": say("or"),
-    "more": say("more"),
-}
+_SAW, _WHY, _EXPLAINS, _MORE = say("saw"), say("why"), say("explains"), say("more")
+_LABELS = (_SAW, _WHY, _EXPLAINS, _MORE, say("fix"), say("then"), say("or"))
 
 
 def render(examination: Examination, voice: Voice, terminal: Terminal, *, verbose: bool = False) -> str:
@@ -46,8 +40,7 @@ class _Screen:
         self.terminal = terminal
         self.verbose = verbose
         self.width = min(terminal.width, READABLE)
-        self.labels = {name: voice(text) for name, text in _LABELS.items()}
-        self.label_width = max(map(cells, self.labels.values()))
+        self.label_width = max(cells(voice(label)) for label in _LABELS)
         self.mark_width = max(map(cells, terminal.marks[:-1]))
 
     def lines(self, examination: Examination) -> Iterator[str]:
@@ -115,14 +108,14 @@ class _Screen:
         title = [self.terminal.style(line, bold=True) for line in wrap(self.voice(finding.title), self.width - 7)]
         yield from _hung(self._paint(finding.code, finding.severity) + "  ", 7, title)
         for evidence in finding.evidence:
-            yield from self._labelled("saw", evidence_line(evidence))
+            yield from self._labelled(_SAW, evidence_line(evidence))
         if finding.why:
-            yield from self._labelled("why", self.voice(finding.why))
+            yield from self._labelled(_WHY, self.voice(finding.why))
         for one in explained:
-            yield from self._labelled("explains", f"{one.code}  {self.voice(one.title)}")
-        for fix in finding.fixes:
-            yield from self._fix("or" if fix.alternative else "fix", fix)
-        yield from self._labelled("more", f"envcheck explain {finding.code}")
+            yield from self._labelled(_EXPLAINS, f"{one.code}  {self.voice(one.title)}")
+        for label, fix in labelled(finding.fixes):
+            yield from self._fix(label, fix)
+        yield from self._labelled(_MORE, f"envcheck explain {finding.code}")
 
     def _one_line(self, finding: Finding, explained: list[Finding]) -> Iterator[str]:
         text = self.voice(finding.title)
@@ -133,13 +126,16 @@ class _Screen:
         indent = self.mark_width + 10
         yield from _hung(head, indent, wrap(text, self.width - indent))
 
-    def _fix(self, label: str, fix: Fix) -> Iterator[str]:
+    def _fix(self, label: Text, fix: Fix) -> Iterator[str]:
         yield from self._labelled(label, self.voice(fix.what))
-        for command in command_lines(fix):
-            yield " " * (self.label_width + 6) + self.terminal.style(command, fg="cyan")
+        yield from self._commands(fix, self.label_width + 6)
 
-    def _labelled(self, label: str, text: str) -> Iterator[str]:
-        head = f"  {self.terminal.style(pad(self.labels[label], self.label_width), dim=True)}  "
+    def _commands(self, fix: Fix, indent: int) -> Iterator[str]:
+        for command in command_lines(fix):
+            yield " " * indent + self.terminal.style(command, fg="cyan")
+
+    def _labelled(self, label: Text, text: str) -> Iterator[str]:
+        head = f"  {self.terminal.style(pad(self.voice(label), self.label_width), dim=True)}  "
         indent = self.label_width + 4
         text = cut(text, _LONGEST, self.terminal.marks.ellipsis)
         return _hung(head, indent, wrap(text, self.width - indent))
@@ -148,7 +144,9 @@ class _Screen:
         for number, fix in enumerate(steps):
             if not number:
                 yield self.voice(say("To be sure, run:"))
-            yield from self._fix("fix", fix)
+            for line in wrap(self.voice(fix.what), self.width - 2):
+                yield "  " + line
+            yield from self._commands(fix, 4)
 
     # Details and conclusion --------------------------------------------------------------------------------------
 

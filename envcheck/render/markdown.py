@@ -9,7 +9,7 @@ from envcheck.model.text import say
 from envcheck.render import verdict
 from envcheck.render.areas import Area, areas
 from envcheck.render.clean import clean
-from envcheck.render.phrases import command_lines, evidence_line, status_of
+from envcheck.render.phrases import command_lines, evidence_line, labelled, status_of
 from envcheck.render.terminal import Marks, Terminal
 from envcheck.render.voice import Voice, fill
 
@@ -98,9 +98,9 @@ class _Post:
         yield from self._fixes(finding.fixes, shell)
 
     def _fixes(self, fixes: Iterable[Fix], shell: str) -> Iterator[str]:
-        for fix in fixes:
+        for label, fix in labelled(fixes):
             yield ""
-            yield (f"{self.voice(say('or'))}: " if fix.alternative else "") + self.voice(fix.what)
+            yield f"**{self.voice(label)}**: {self.voice(fix.what)}"
             commands = command_lines(fix)
             if commands:
                 fence = _ticks("\n".join(commands), 3)

@@ -1,5 +1,7 @@
 """Small phrases that every face writes alike: evidence, commands, how the interpreter was chosen."""
 
+from collections.abc import Iterable, Iterator
+
 from envcheck.model.report import CheckResult, Evidence, Fix
 from envcheck.model.shell import join
 from envcheck.model.text import Text, say
@@ -19,6 +21,12 @@ def command_lines(fix: Fix) -> list[str]:
     return clean_lines(fix.shell or (join(fix.argv) if fix.argv else ""))
 
 
+def labelled(fixes: Iterable[Fix]) -> Iterator[tuple[Text, Fix]]:
+    """Each fix with the word before it: `fix`, `then` for the next step, `or` for another way."""
+    for number, fix in enumerate(fixes):
+        yield _OR if fix.alternative and number else _THEN if number else _FIX, fix
+
+
 def chosen_by(how: str | None) -> str:
     """The option or variable that chose the interpreter, as it is written on a command line."""
     if how is None:
@@ -31,4 +39,5 @@ def status_of(result: CheckResult) -> Text:
     return _STATUSES[result.status]
 
 
+_FIX, _THEN, _OR = say("fix"), say("then"), say("or")
 _STATUSES = {"pass": say("passed"), "fail": say("found"), "skipped": say("skipped"), "unknown": say("unknown")}

@@ -53,7 +53,7 @@ def terminal_of(stream: TextIO, env: Callable[[str], str | None]) -> Terminal:
 def can_show(stream: TextIO, text: str) -> bool:
     """Whether the encoding of `stream` has every character of `text`."""
     try:
-        text.encode(stream.encoding or "ascii")
+        text.encode(stream.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True
@@ -65,7 +65,7 @@ def write(stream: TextIO, text: str, *, colour: bool = False) -> None:
     Raises:
         EnvcheckError: the stream takes no more, for instance because the disk is full.
     """
-    encoding = stream.encoding or "ascii"
+    encoding = stream.encoding or "utf-8"
     if not can_show(stream, text):
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:

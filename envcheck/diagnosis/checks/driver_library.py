@@ -41,7 +41,7 @@ def driver_hung(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("The NVIDIA driver did not answer: {call} hung", call=hung.stage or hung.look),
         evidence=(exhibits.look(hung),),
-        fixes=(remedies.kernel_log(), remedies.reboot(case), *map(remedies.otherwise, remedies.install_driver(case))),
+        fixes=(remedies.kernel_log(), remedies.reboot(case), *remedies.otherwise(*remedies.install_driver(case))),
         severity="warning" if _works(case) else "error",
         confidence="likely",
     )
@@ -151,7 +151,7 @@ def _loader_path(case: Case) -> tuple[Fix, ...]:
     cause="driver_library_broken",
     needs=("driver_answered",),
     hears=("driver_library_unreadable",),
-    explains=(*NO_CUDA, "EC202", "EC244"),
+    explains=(*NO_CUDA, "EC202", "EC244", "EC340"),
 )
 def driver_library_unreadable(this: Check, case: Case) -> Iterator[Finding]:
     """A library of the driver cannot be loaded.
@@ -213,7 +213,7 @@ def _without_compat(case: Case) -> tuple[Fix, ...]:
     )
     path = case.variable("LD_LIBRARY_PATH") or ""
     first = (remedies.unset(case, "LD_LIBRARY_PATH"),) if "compat" in path else ()
-    return (*first, inside, *map(remedies.otherwise, remedies.install_driver(case)))
+    return (*first, inside, *remedies.otherwise(*remedies.install_driver(case)))
 
 
 @check(
@@ -240,7 +240,7 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
     fixes = (
         _without_compat(case)
         if case.in_container or _compat(case)
-        else (remedies.reboot(case), *map(remedies.otherwise, _loader_path(case)))
+        else (remedies.reboot(case), *remedies.otherwise(*_loader_path(case)))
     )
     yield this.finding(
         say("The loaded libcuda and the kernel module do not fit each other (CUDA error 803)"),

@@ -149,7 +149,7 @@ def _build_or_driver(case: Case, minimum: str | None) -> tuple[Fix, ...]:
     plan = case.plan
     if plan is not None and plan.build is None:
         return driver
-    return (*remedies.reinstall_torch(case), *(remedies.otherwise(fix) for fix in driver))
+    return (*remedies.reinstall_torch(case), *remedies.otherwise(*driver))
 
 
 @check(

@@ -44,7 +44,7 @@ def _why(case: Case, one: Misfit) -> Text | None:
 def _fixes(case: Case, those: list[Misfit]) -> tuple[Fix, ...]:
     numbers = {one.number for one in those}
     good = [str(card.number) for card in case.cards if card.number not in numbers]
-    hide = (remedies.otherwise(remedies.see_gpus(case, ",".join(good))),) if good and None not in numbers else ()
+    hide = remedies.otherwise(remedies.see_gpus(case, ",".join(good))) if good and None not in numbers else ()
     return (*remedies.reinstall_torch(case), *hide)
 
 

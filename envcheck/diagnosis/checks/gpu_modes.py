@@ -56,7 +56,7 @@ def _fabric(case: Case) -> tuple[Fix, ...]:
     if case.facts.host.fabric_manager in ("inactive", "failed"):
         return (
             remedies.start_service(case, "nvidia-fabricmanager"),
-            *map(remedies.otherwise, remedies.fabric_manager(case, case.driver_version)[:-1]),
+            *remedies.otherwise(*remedies.fabric_manager(case, case.driver_version)[:-1]),
         )
     return remedies.fabric_manager(case, case.driver_version)
 

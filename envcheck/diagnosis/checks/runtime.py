@@ -71,7 +71,7 @@ def _by_variable(this: Check, case: Case, name: str, value: str, seen: Visible) 
         severity = "warning" if seen.left else "error"
     fixes: tuple[Fix, ...] = (remedies.unset(case, name),)
     if case.listed and len(case.listed) > 1 and name.startswith("CUDA"):
-        fixes += (remedies.otherwise(remedies.see_gpus(case, ",".join(str(one) for one in range(len(case.listed))))),)
+        fixes += remedies.otherwise(remedies.see_gpus(case, ",".join(str(one) for one in range(len(case.listed)))))
     origin = next((one.origin for one in case.facts.variables or () if one.name == name), "environment")
     yield this.finding(
         _flaw(seen.flaw, name, seen.entry or "")
@@ -139,7 +139,7 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
         ),
         fixes=(
             remedies.load_module(case, "nvidia_uvm") if no_uvm else remedies.reload_uvm(),
-            remedies.otherwise(remedies.reboot(case)),
+            *remedies.otherwise(remedies.reboot(case)),
             remedies.line(say("If it comes back after every suspend"), keep, alternative=True),
         ),
         confidence="likely",
