@@ -9,8 +9,12 @@ import msgspec
 import pytest
 from fakegpu.build import library
 from fakegpu.machine import DRIVER, OPEN, FakeMachine
+from hypothesis import given
+from hypothesis import strategies as st
 
 from envcheck.model.facts import Nvidia
+from envcheck.probes.child import WorkerResult
+from envcheck.probes.nvmlfacts import Names, answers
 
 LIBRARIES = {"libnvidia-ml": "nvml", "libcuda": "libcuda"}
 
@@ -62,7 +66,7 @@ def test_an_old_driver_lacks_the_new_calls_and_is_in_order(tmp_path: Path) -> No
     )
     assert (gpu.compute_mode, gpu.mig_enabled, gpu.fabric_state) == ("exclusive_process", None, None)
     assert gpu.pci_address == "00000000:01:00.0"
-    assert values(nvidia.cuda_versions) == [("8.0", "nvml"), ("8.0", "libcuda")]
+    assert values(nvidia.cuda_versions) == [("8.0", "libcuda")]
     assert nvidia.statuses == ()
     assert looks["nvml"].state == "ok"
 
@@ -417,3 +421,36 @@ def test_systems_without_a_driver_are_not_asked(tmp_path: Path, platform: str) -
         **dict.fromkeys(("nvml", "libcuda", "smi"), "skipped"),
     }
     assert (found.gpus, found.modules, found.nodes) == (None, None, None)
+
+
+# --- events that no worker wrote -------------------------------------------------------------------------------------
+
+STEPS = [
+    *(
+        "nvmlInit_v2",
+        "nvmlInit_v2[b]",
+        "nvmlSystemGetNVMLVersion",
+        "nvmlSystemGetDriverVersion",
+        "nvmlDeviceGetCount_v2",
+    ),
+    *("nvmlDeviceGetName(0)", "nvmlDeviceGetUUID(0)", "nvmlDeviceGetUUID(0)/1", "nvmlDeviceGetPciInfo_v3(0)"),
+    *("nvmlDeviceGetCudaComputeCapability(0)", "nvmlDeviceGetMemoryInfo_v2(0)", "nvmlDeviceGetMigMode(0)"),
+    *("nvmlDeviceGetComputeMode(0)", "nvmlDeviceGetVirtualizationMode(0)", "nvmlDeviceGetGpuFabricInfoV(0)"),
+    *("nvmlSystemGetCudaDriverVersion_v2", "cuDriverGetVersion", "dlopen(a)", "dlopen(b)", "dlopen(c)", "anything"),
+    *("nvmlErrorString(31)", "nvmlDeviceGetHandleByIndex_v2(0)"),
+]
+LEAVES = st.none() | st.booleans() | st.integers(-2, 40) | st.integers() | st.floats() | st.text(max_size=8)
+JSON = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+)
+ENDINGS = st.sampled_from(["ok", "timeout", "crashed", "failed", "absent"])
+
+
+@given(st.dictionaries(st.sampled_from(STEPS), JSON), ENDINGS, st.none() | st.sampled_from(STEPS))
+def test_any_events_become_facts(steps: dict[str, object], state: str, stage: str | None) -> None:
+    result = WorkerResult(state, steps, {}, stage)  # type: ignore[arg-type]
+    seen = answers(result, Names(("a", "b"), ("c",), "/root"))
+    assert seen.nvml.state in ("ok", "failed", "timeout", "crashed", "absent")
+    assert seen.libcuda.state in ("ok", "failed", "timeout", "crashed", "absent", "skipped")
+    assert all(status.name for status in seen.statuses)
+    msgspec.json.encode((seen.gpus, seen.libraries, seen.driver_versions, seen.cuda_versions, seen.statuses))

@@ -111,6 +111,11 @@ class _Reading:
         value = self.values.get(step)
         return value[1] if self.code(step) == 0 and isinstance(value, list) and len(value) > 1 else None
 
+    def text(self, step: str) -> str | None:
+        """The text that a call gave."""
+        value = self.given(step)
+        return value[:MAX_NAME] if isinstance(value, str) and value else None
+
     def pair(self, step: str) -> tuple[int, ...]:
         value = self.given(step)
         return tuple(value) if isinstance(value, list) and all(isinstance(one, int) for one in value) else ()
@@ -125,7 +130,7 @@ class _Reading:
 
     def versions(self, call: str, parse: Callable[[str | None], str | None]) -> tuple[Sighting, ...]:
         """The version that a call gave; of several libraries' the last, which is the one that started."""
-        given = [text for step in self.values if step.split("[")[0] == call and (text := self.given(step))]
+        given = [text for step in self.values if step.split("[")[0] == call and (text := self.text(step))]
         text = given[-1] if given else None
         version = parse(text)
         if text is not None and version is None:
@@ -154,19 +159,17 @@ class _Reading:
 
     def gpu(self, index: int) -> Gpu:
         at = f"({index})"
-        pci = self.given("nvmlDeviceGetPciInfo_v3" + at) or self.given("nvmlDeviceGetPciInfo_v2" + at) or (None, None)
         memory = self.pair("nvmlDeviceGetMemoryInfo_v2" + at) or self.pair("nvmlDeviceGetMemoryInfo" + at)
         codes = [self.code(call + at) for call in ("nvmlDeviceGetMemoryInfo_v2", "nvmlDeviceGetMemoryInfo")]
         capability = self.pair("nvmlDeviceGetCudaComputeCapability" + at)
         mig = self.mig_enabled(at)
         virtual = self.pair("nvmlDeviceGetVirtualizationMode" + at)
         error = self.error(at)
-        name, uuid = self.given("nvmlDeviceGetName" + at), self.given("nvmlDeviceGetUUID" + at)
         return Gpu(
             index=index,
-            name=name[:MAX_NAME] if name else None,
-            uuid=uuid[:MAX_NAME] if uuid else None,
-            pci_address=next((found for text in pci if (found := pci_address(text))), None),
+            name=self.text("nvmlDeviceGetName" + at),
+            uuid=self.text("nvmlDeviceGetUUID" + at),
+            pci_address=self.pci_address(at),
             compute_capability=self.capability(capability, at),
             memory_bytes=memory[0] if memory and memory[0] else None,
             memory_free_bytes=memory[1] if memory and memory[0] else None,
@@ -188,6 +191,12 @@ class _Reading:
         self.odd.append(f"nvmlDeviceGetCudaComputeCapability{at} gave {numbers[0]}.{numbers[1]}")
         return None
 
+    def pci_address(self, at: str) -> str | None:
+        """What the driver wrote; where that is no address, what it gave as numbers."""
+        given = self.given("nvmlDeviceGetPciInfo_v3" + at) or self.given("nvmlDeviceGetPciInfo_v2" + at)
+        texts = given if isinstance(given, list) else []
+        return next((found for text in texts if isinstance(text, str) and (found := pci_address(text))), None)
+
     def mig_enabled(self, at: str) -> bool | None:
         step = "nvmlDeviceGetMigMode" + at
         if self.code(step) == NOT_SUPPORTED:
@@ -197,8 +206,8 @@ class _Reading:
 
     def mig_devices(self, at: str) -> Iterator[str]:
         for step in self.values:
-            if step.startswith(f"nvmlDeviceGetUUID{at}/") and isinstance(uuid := self.given(step), str):
-                yield uuid[:MAX_NAME]
+            if step.startswith(f"nvmlDeviceGetUUID{at}/") and (uuid := self.text(step)):
+                yield uuid
 
     def fabric(self, at: str) -> str | None:
         steps = ["nvmlDeviceGetGpuFabricInfoV" + at, "nvmlDeviceGetGpuFabricInfo" + at]
@@ -227,8 +236,8 @@ class _Reading:
         tried = [
             Library(
                 name=re.split(r"[/\\]", name)[-1],
-                path=self.shown(value.get("path")),
-                version=version_in_path(value.get("path")),
+                path=self.shown(_string(value.get("path"))),
+                version=version_in_path(_string(value.get("path"))),
                 error=self.loaders_words(value) or self.refusal(name),
                 look=look,
             )
@@ -240,7 +249,7 @@ class _Reading:
 
     def loaders_words(self, value: dict[str, Any]) -> str | None:
         """Its error; for a library made for another processor it says that there is no such file."""
-        words = self.shown(value.get("error"))
+        words = self.shown(_string(value.get("error")))
         return f"{words} ({_THERE})" if words and value.get("exists") and _MISSING.search(words) else words
 
     @property
@@ -250,7 +259,8 @@ class _Reading:
 
     def refusal(self, name: str) -> str | None:
         """Why a library that was loaded gave way to the next, which started (WSL's stub does)."""
-        first = next((one for one in self.names.nvml if "path" in (self.values.get(f"dlopen({one})") or {})), None)
+        loads = {one: self.values.get(f"dlopen({one})") for one in self.names.nvml}
+        first = next((one for one, value in loads.items() if isinstance(value, dict) and "path" in value), None)
         code = self.code(_INIT if name == first else f"{_INIT}[{name}]")
         return f"{_INIT}: {code} {nvml_name(code)}" if code and self.started else None
 
@@ -273,8 +283,7 @@ class _Reading:
             return True  # of a library that gave way
         if "(" in step and not step.startswith(_ESSENTIAL):
             return code in (NOT_SUPPORTED, FUNCTION_NOT_FOUND, VERSION_MISMATCH) or (code == NOT_FOUND and "/" in step)
-        newer_answered = self.code("nvmlSystemGetCudaDriverVersion") == 0
-        return step == "nvmlSystemGetCudaDriverVersion_v2" and code == FUNCTION_NOT_FOUND and newer_answered
+        return call.startswith("nvmlSystemGetCudaDriverVersion") and code == FUNCTION_NOT_FOUND
 
     # How it ended --------------------------------------------------------------------------------------------
 
@@ -315,6 +324,10 @@ class _Reading:
             returncode=result.returncode,
             detail=result.detail,
         )
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _library_version(text: str | None) -> str | None:

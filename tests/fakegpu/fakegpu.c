@@ -354,13 +354,13 @@ code_t nvmlSystemGetCudaDriverVersion_v2(int *version) {
     *version = (int)number("cuda", -1, 12040);
     return OK;
 }
-#endif
 
 code_t nvmlSystemGetCudaDriverVersion(int *version) {
     STEP(-1);
     *version = (int)number("cuda", -1, 12040);
     return OK;
 }
+#endif
 
 const char *nvmlErrorString(code_t code) {
     static char text[64];
