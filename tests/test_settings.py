@@ -244,3 +244,32 @@ def test_tools_and_toolkits(tmp_path: Path) -> None:
         Tool(name="cuda-toolkit", path="/usr/local/cuda-12.4", version="12.4.1"),
         Tool(name="cuda-toolkit", path="/opt/cuda10", version="10.2.89"),
     )
+
+
+CANARY = "c4nary"
+LEAKS = {
+    "/home/u/.config/pip/pip.conf": (
+        "[global]\nindex-url = https://u:c4nary@h/simple\nextra-index-url = https://c4nary@h/s https://u:c4nary\n"
+        "proxy = u:c4nary@h:1\ntrusted-host = u:c4nary@h\nhttps://u:c4nary@h = 1\nhttps://u:c4nary@h = 2\n"
+        "[https://u:c4nary@h]\n[https://u:c4nary@h]\nfind-links = https://h/x?token=c4nary\npassword = c4nary\n"
+    ),
+    "/home/u/.config/uv/uv.toml": (
+        'index-url = "https://u:c4nary@h/simple"\nfind-links = ["https://h/#c4nary"]\nhttps-proxy = "http://u:c4nary@h"\n'
+        '[[index]]\nurl = "https://c4nary@h"\nexplicit = true\n[pip]\nextra-index-url = ["https://u:p/c4nary@h"]\n'
+    ),
+    "/home/u/.condarc": (
+        "channels: ['https://h/t/c4nary/c', 'https://u:c4nary@h/c']\nproxy_servers:\n  http: u:c4nary@h:1\n"
+        "  https://u:c4nary@h: x\n  https://u:c4nary@h: y\nanaconda_token: c4nary\nchannel_alias: https://u:c4nary@h\n"
+    ),
+}
+
+
+def test_no_secret_is_kept(tmp_path: Path) -> None:
+    environ = {
+        "PIP_INDEX_URL": "https://u:c4nary@h/s",
+        "UV_INDEX": "n=https://u:c4nary@h",
+        "CONDA_CHANNELS": "https://u:c4nary@h",
+    }
+    seen = look(machine(tmp_path, LEAKS, environ), Python())
+    assert len(seen[0]) > 15
+    assert CANARY not in repr(seen)

@@ -82,7 +82,7 @@ def _of_page(asker: Asker, one: Question, page: Index, limit: float) -> Answer:
         notes.insert(0, say("redirected to {host}", host=page.host))
     if offer.ok and offer.host and offer.host != host_of(page.sample):
         notes.append(say("files are redirected to {host}", host=offer.host))
-    notes += [] if offer.ok else [say("a file of it: {why}", why=_word(offer.why))]
+    notes += [] if offer.ok else [_why(offer.why)]
     return Answer(one.mirror, one.what, one.url, offer.ok, page.latency_ms, offer.bytes_per_s, tuple(notes))
 
 
@@ -113,8 +113,4 @@ def _why(name: str | None) -> Text:
         "PROTOCOL": say("its answer is not HTTP as it should be"),
         "SCHEME": say("not an http or https address"),
     }
-    return known.get(name or "") or say("{error}", error=_word(name))
-
-
-def _word(name: str | None) -> str:
-    return name or "?"
+    return known.get(name or "") or say("{error}", error=name or "?")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 MOST_ENTRIES = 500
 _MOST_PROBLEMS = 5
 _DEEPEST = 8
+_PLAIN = re.compile(r"[\w.-]{1,60}")
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
@@ -43,6 +44,11 @@ def decode(data: bytes) -> tuple[str, str | None]:
 def lines_of(text: str) -> list[str]:
     """The lines with their ends, as files are read: only LF, CR and CR LF end one."""
     return _LINE.findall(text)
+
+
+def shown(name: str) -> str:
+    """A key or section as a reason may show it; what is not a plain name may hold an address with a password."""
+    return name if _PLAIN.fullmatch(name) else "****"
 
 
 # INI: pip -----------------------------------------------------------------------------------------------------
@@ -89,12 +95,12 @@ class _Ini:
             self._refuse(number, "no `key = value`" if self._section else "stands before the first [section]")
             return
         key, value = option_name(line[: min(places)]), line[min(places) + 1 :].strip()
-        self._once(number, self._section, key, f"`{key}` twice in [{self._section}]")
+        self._once(number, self._section, key, f"`{shown(key)}` twice in [{shown(self._section)}]")
         self.entries.append(Entry(self._section, key, value, number))
         self._open = True
 
     def _begin(self, number: int, name: str) -> None:
-        self._once(number, name, "", f"[{name}] twice")
+        self._once(number, name, "", f"[{shown(name)}] twice")
         self._section = name
 
     def _once(self, number: int, section: str, key: str, double: str) -> None:
@@ -227,7 +233,7 @@ def _paired(node: _Node, problems: list[str]) -> _Node:
     for key, _ in pairs:
         name = str(key.value)
         if name in seen and name != "<<":
-            problems.append(f"line {key.line}: `{name}` twice")
+            problems.append(f"line {key.line}: `{shown(name)}` twice")
         seen.add(name)
     return node._replace(value=pairs)
 

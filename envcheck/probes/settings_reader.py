@@ -54,7 +54,7 @@ def origin(path: str, line: int) -> str:
 
 def clean(value: str, is_address: bool) -> str:
     """A value fit to be kept: an address without its secrets, no longer than a reader would look at."""
-    return (without_credentials(value) if is_address else value)[:_LONGEST_VALUE]
+    return (without_credentials(value) if is_address or "@" in value else value)[:_LONGEST_VALUE]
 
 
 def in_force(settings: Iterable[Setting], merged: Callable[[Setting], bool]) -> tuple[Setting, ...]:
