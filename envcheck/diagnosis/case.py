@@ -9,7 +9,19 @@ from functools import cached_property
 
 from envcheck.catalogue import Catalogue
 from envcheck.diagnosis.machine import Machine
-from envcheck.model.facts import Facts, Gpu, Observation, Sighting, TorchDevice
+from envcheck.model.facts import (
+    Disk,
+    Facts,
+    Gpu,
+    Observation,
+    Package,
+    Proxy,
+    Route,
+    Setting,
+    Sighting,
+    Tool,
+    TorchDevice,
+)
 from envcheck.model.gradients import Gradients
 from envcheck.model.plan import Plan
 from envcheck.model.report import Fix
@@ -57,6 +69,17 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "xpu_available": ("torch",),
     "variables": ("files",),
     "gradients": ("backprop",),
+    "torch_look": ("torch",),
+    "build_shown": ("interpreter", "torch"),
+    "packages": ("interpreter",),
+    "shadows": ("interpreter",),
+    "has_pip": ("interpreter",),
+    "has_ssl": ("interpreter",),
+    "settings": ("settings",),
+    "tools": ("settings",),
+    "proxies": ("proxies",),
+    "routes": ("proxies",),
+    "disks": ("host",),
     "kfd": ("kfd",),
 }
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
@@ -74,7 +97,7 @@ class Case(Machine):
         """The look behind `need` that failed, timed out or crashed, if any."""
         looks = LOOKS_BEHIND.get(need, ())
         seen = (self.facts.observation(look) for look in looks)
-        return next((look for look in seen if look and look.state in ("failed", "timeout", "crashed")), None)
+        return next((look for look in seen if look and _is_dead(look)), None)
 
     @cached_property
     def plan(self) -> Plan | None:
@@ -171,12 +194,83 @@ class Case(Machine):
         return self.facts.torch.xpu_available
 
     @cached_property
+    def torch_look(self) -> Observation | None:
+        """How the look at torch went, when torch was there and was looked at."""
+        seen = self.facts.observation("torch")
+        return seen if seen is not None and seen.state not in ("absent", "skipped") else None
+
+    @cached_property
+    def build_shown(self) -> bool | None:
+        """True when torch's build is known, or when a text may show it in its own way (conda's list, pip's log)."""
+        return True if self.build_kind or (self.pasted and self.facts != Facts(source="text")) else None
+
+    @cached_property
+    def packages(self) -> tuple[Package, ...] | None:
+        """Installed distributions that have to do with torch."""
+        return self.facts.packages
+
+    @cached_property
+    def shadows(self) -> tuple[str, ...] | None:
+        """Files and folders that hide installed packages."""
+        return self.facts.python.shadows
+
+    @cached_property
+    def has_pip(self) -> bool | None:
+        """Whether the examined interpreter has pip."""
+        return self.facts.python.has_pip
+
+    @cached_property
+    def has_ssl(self) -> bool | None:
+        """Whether its module `ssl` can be loaded."""
+        return self.facts.python.has_ssl
+
+    @cached_property
+    def pip_python(self) -> str | None:
+        """The interpreter behind the `pip` on PATH."""
+        return self.facts.python.pip_python
+
+    @cached_property
+    def settings(self) -> tuple[Setting, ...] | None:
+        """What pip, uv and conda are told."""
+        return self.facts.settings
+
+    @cached_property
+    def tools(self) -> tuple[Tool, ...] | None:
+        """Programs on PATH."""
+        return self.facts.tools
+
+    @cached_property
+    def proxies(self) -> tuple[Proxy, ...] | None:
+        """Configured proxies."""
+        return self.facts.proxies
+
+    @cached_property
+    def routes(self) -> tuple[Route, ...] | None:
+        """How the hosts of an installation would be reached."""
+        return self.facts.routes
+
+    @cached_property
+    def route_shown(self) -> bool | None:
+        """True when a request was made, or a program said something."""
+        return True if self.anything_said or any(one.asked for one in self.facts.routes or ()) else None
+
+    @cached_property
+    def disks(self) -> tuple[Disk, ...] | None:
+        """Free space where an installation writes."""
+        return self.facts.host.disks
+
+    @cached_property
     def gradients(self) -> Gradients | None:
         """What `verify-backprop` found; None too where it ended early and had found nothing wrong until then."""
         found = self.facts.gradients
         if found is None or (not found.complete and not found.untrusted):
             return None
         return found
+
+
+def _is_dead(look: Observation) -> bool:
+    """Whether it gave no answer; a nvidia-smi that leaves with an error has answered."""
+    return look.state in ("timeout", "crashed") or (look.state == "failed" and look.look != "smi")
 
 
 def _first(sightings: Iterable[Sighting], order: tuple[str, ...]) -> str | None:

@@ -14,7 +14,7 @@ from envcheck.model.text import say
 from envcheck.model.versions import at_least, numbers
 
 FAMILY = ("torchvision", "torchaudio")
-_RELEASES_BEHIND = 6
+_RELEASES_BEHIND = 10
 """About two years: older releases get no fixes, and new GPUs are not in them."""
 
 _Mismatch = tuple[str, Confidence]
@@ -92,7 +92,14 @@ def _mismatch(case: Case, member: Package) -> tuple[str, _Mismatch] | None:
     return ("variant", other) if other else None
 
 
-@check("EC305", "family-mismatch", cause="torchvision_mismatch", explains=("EC348",))
+@check(
+    "EC305",
+    "family-mismatch",
+    cause="torchvision_mismatch",
+    explains=("EC348",),
+    needs=("packages",),
+    hears=("torchvision_mismatch",),
+)
 def family_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """The installed torchvision or torchaudio was not built for this torch.
 
@@ -148,7 +155,7 @@ def family_mismatch(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC306", "nightly-build", severity="info")
+@check("EC306", "nightly-build", severity="info", needs=("torch_version",))
 def nightly_build(this: Check, case: Case) -> Iterator[Finding]:
     """This torch is a nightly build.
 
@@ -167,7 +174,7 @@ def nightly_build(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC329", "old-release", severity="info")
+@check("EC329", "old-release", severity="info", needs=("torch_version",))
 def old_release(this: Check, case: Case) -> Iterator[Finding]:
     """This torch is an old release.
 
@@ -203,7 +210,9 @@ def _numpy_rows(case: Case) -> tuple[Evidence, ...]:
     return (fact("packages[numpy]", numpy.version, look), fact("torch.version", torch, case.facts.torch.look))
 
 
-@check("EC308", "numpy-2-abi", cause="numpy2_abi", explains=("EC311", "EC347"))
+@check(
+    "EC308", "numpy-2-abi", cause="numpy2_abi", explains=("EC311", "EC347"), needs=("packages",), hears=("numpy2_abi",)
+)
 def numpy2_abi(this: Check, case: Case) -> Iterator[Finding]:
     """A compiled module was made for NumPy 1 and meets NumPy 2.
 
@@ -238,7 +247,9 @@ def numpy2_abi(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC347", "numpy-missing", severity="info")
+@check(
+    "EC347", "numpy-missing", severity="info", needs=("torch_imported",), hears=("numpy_missing", "numpy_not_available")
+)
 def numpy_missing(this: Check, case: Case) -> Iterator[Finding]:
     """NumPy is not installed.
 
@@ -257,7 +268,7 @@ def numpy_missing(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC345", "extension-before-torch", cause="extension_before_torch")
+@check("EC345", "extension-before-torch", cause="extension_before_torch", needs=("anything_said",))
 def extension_before_torch(this: Check, case: Case) -> Iterator[Finding]:
     """An extension was imported before torch.
 
@@ -278,7 +289,7 @@ def extension_before_torch(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC348", "torch-pins-unmet", severity="info")
+@check("EC348", "torch-pins-unmet", severity="info", needs=("packages",))
 def pins_unmet(this: Check, case: Case) -> Iterator[Finding]:
     """Packages that torch pins exactly have other versions.
 

@@ -60,6 +60,8 @@ def _without_search_path(case: Case) -> tuple[Fix, ...]:
     "mixed-nvidia-wheels",
     cause="mixed_nvidia_wheels",
     explains=("EC312", "EC316", "EC318", "EC320", "EC348", *BROKEN),
+    needs=("packages",),
+    hears=("mixed_nvidia_wheels",),
 )
 def mixed_nvidia_wheels(this: Check, case: Case) -> Iterator[Finding]:
     """NVIDIA packages for two CUDA versions are installed together.
@@ -108,7 +110,14 @@ def mixed_nvidia_wheels(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC318", "nccl-mismatch", cause="nccl_mismatch", explains=("EC348", *BROKEN))
+@check(
+    "EC318",
+    "nccl-mismatch",
+    cause="nccl_mismatch",
+    explains=("EC348", *BROKEN),
+    needs=("torch_imported",),
+    hears=("nccl_mismatch",),
+)
 def nccl_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """Another NCCL is loaded than torch was built with.
 
@@ -148,7 +157,7 @@ def nccl_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC319", "mkl-symbol", cause="mkl_symbol", explains=BROKEN)
+@check("EC319", "mkl-symbol", cause="mkl_symbol", explains=BROKEN, needs=("torch_imported",), hears=("mkl_symbol",))
 def mkl_symbol(this: Check, case: Case) -> Iterator[Finding]:
     """This torch needs an older MKL.
 
@@ -179,7 +188,9 @@ def mkl_symbol(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC316", "cudnn-shadow", cause="cudnn_shadow", explains=BROKEN)
+@check(
+    "EC316", "cudnn-shadow", cause="cudnn_shadow", explains=BROKEN, needs=("torch_imported",), hears=("cudnn_shadow",)
+)
 def cudnn_shadow(this: Check, case: Case) -> Iterator[Finding]:
     """Another cuDNN is loaded than the one that came with torch.
 
@@ -213,7 +224,14 @@ def cudnn_shadow(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC312", "library-path-conflict", cause="ld_library_path_shadow", explains=("EC320", *BROKEN))
+@check(
+    "EC312",
+    "library-path-conflict",
+    cause="ld_library_path_shadow",
+    explains=("EC320", *BROKEN),
+    needs=("torch_imported",),
+    hears=("ld_library_path_shadow",),
+)
 def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
     """A CUDA library of the system is loaded in place of torch's own.
 
@@ -248,7 +266,14 @@ def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC320", "nvidia-libraries-missing", cause="nvidia_libs_missing", explains=BROKEN)
+@check(
+    "EC320",
+    "nvidia-libraries-missing",
+    cause="nvidia_libs_missing",
+    explains=BROKEN,
+    needs=("torch_imported",),
+    hears=("nvidia_libs_missing",),
+)
 def nvidia_libraries_missing(this: Check, case: Case) -> Iterator[Finding]:
     """A CUDA library that torch or an extension needs is not there.
 
@@ -291,7 +316,7 @@ def nvidia_libraries_missing(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC330", "openmp-twice", cause="omp_duplicate", explains=BROKEN)
+@check("EC330", "openmp-twice", cause="omp_duplicate", explains=BROKEN, needs=("anything_said",))
 def openmp_twice(this: Check, case: Case) -> Iterator[Finding]:
     """Two copies of the OpenMP runtime meet in one process.
 

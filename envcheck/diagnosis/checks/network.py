@@ -31,7 +31,14 @@ def _mirror(case: Case) -> Fix:
     return remedies.envcheck(case, what, "install", "--mirror", "auto", alternative=True)
 
 
-@check("EC632", "ssl-module-missing", cause="ssl_module_missing", explains=("EC631", *RESOLVE))
+@check(
+    "EC632",
+    "ssl-module-missing",
+    cause="ssl_module_missing",
+    explains=("EC631", *RESOLVE),
+    needs=("has_ssl",),
+    hears=("ssl_module_missing",),
+)
 def ssl_module_missing(this: Check, case: Case) -> Iterator[Finding]:
     """This Python has no TLS.
 
@@ -75,6 +82,7 @@ def _python(case: Case) -> str:
     "proxy-error",
     cause="proxy_error",
     explains=("EC631", "EC633", "EC634", "EC635", "EC636", "EC639", *RESOLVE),
+    needs=("route_shown",),
 )
 def proxy_error(this: Check, case: Case) -> Iterator[Finding]:
     """The proxy does not let the installer through.
@@ -115,7 +123,7 @@ def _past_the_proxy(case: Case) -> tuple[Fix, ...]:
     return (remedies.step(say("Switch the proxy off for this command, or start the proxy program again")),)
 
 
-@check("EC631", "tls-error", cause="ssl_error", explains=("EC633", "EC634", "EC639", *RESOLVE))
+@check("EC631", "tls-error", cause="ssl_error", explains=("EC633", "EC634", "EC639", *RESOLVE), needs=("route_shown",))
 def tls_error(this: Check, case: Case) -> Iterator[Finding]:
     """The encrypted connection to the server fails.
 
@@ -146,7 +154,7 @@ def tls_error(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC633", "host-unreachable", cause="network_unreachable", explains=("EC634", *RESOLVE))
+@check("EC633", "host-unreachable", cause="network_unreachable", explains=("EC634", *RESOLVE), needs=("route_shown",))
 def host_unreachable(this: Check, case: Case) -> Iterator[Finding]:
     """The server's name cannot be resolved, or no way leads to it.
 
@@ -172,7 +180,7 @@ def host_unreachable(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC634", "host-timeout", cause="network_timeout", explains=RESOLVE)
+@check("EC634", "host-timeout", cause="network_timeout", explains=RESOLVE, needs=("route_shown",))
 def host_timeout(this: Check, case: Case) -> Iterator[Finding]:
     """The server did not answer in time.
 
@@ -198,7 +206,7 @@ def host_timeout(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC639", "connection-reset", cause="connection_reset", explains=("EC637", *RESOLVE))
+@check("EC639", "connection-reset", cause="connection_reset", explains=("EC637", *RESOLVE), needs=("anything_said",))
 def connection_reset(this: Check, case: Case) -> Iterator[Finding]:
     """The connection broke off.
 
@@ -223,7 +231,7 @@ def _official(url: str, case: Case) -> bool:
     return host_of(url) in hosts
 
 
-@check("EC635", "server-refuses", cause="mirror_403", explains=("EC629", *RESOLVE))
+@check("EC635", "server-refuses", cause="mirror_403", explains=("EC629", *RESOLVE), needs=("anything_said",))
 def server_refuses(this: Check, case: Case) -> Iterator[Finding]:
     """The server refuses with 403.
 
@@ -250,7 +258,13 @@ def server_refuses(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC636", "mirror-connection-failed", cause="mirror_connection_failed", explains=("EC634", "EC629"))
+@check(
+    "EC636",
+    "mirror-connection-failed",
+    cause="mirror_connection_failed",
+    explains=("EC634", "EC629"),
+    needs=("anything_said",),
+)
 def mirror_connection_failed(this: Check, case: Case) -> Iterator[Finding]:
     """Conda got no answer at all.
 
@@ -280,7 +294,7 @@ def mirror_connection_failed(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC637", "hash-mismatch", cause="hash_mismatch")
+@check("EC637", "hash-mismatch", cause="hash_mismatch", needs=("anything_said",))
 def hash_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """A downloaded file is not the one that the index names.
 
@@ -307,7 +321,7 @@ def hash_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC638", "no-space", cause="no_space", explains=("EC304", "EC613"))
+@check("EC638", "no-space", cause="no_space", explains=("EC304", "EC613"), needs=("anything_said",))
 def no_space(this: Check, case: Case) -> Iterator[Finding]:
     """The disk is full.
 

@@ -22,7 +22,7 @@ def _installs(case: Case) -> bool:
     return case.torch_installed is False or case.torch_imported is False
 
 
-@check("EC613", "disk-nearly-full", severity="info", cause="no_space")
+@check("EC613", "disk-nearly-full", severity="info", cause="no_space", needs=("disks",))
 def disk_nearly_full(this: Check, case: Case) -> Iterator[Finding]:
     """There is little free space where torch would be installed.
 
@@ -64,7 +64,7 @@ def _make_room(case: Case, disk: Disk) -> tuple[Fix, ...]:
     return (remedies.step(say("Make room on that disk, or make the environment on another one")),)
 
 
-@check("EC615", "pip-of-another-python", severity="info", cause="other_interpreter")
+@check("EC615", "pip-of-another-python", severity="info", cause="other_interpreter", needs=("pip_python",))
 def pip_of_another_python(this: Check, case: Case) -> Iterator[Finding]:
     """`pip` on PATH belongs to another Python.
 
@@ -95,7 +95,7 @@ def _same_file(one: str, other: str) -> bool:
     return re.sub(r"[\d.]*(?:\.exe)?$", "", one.casefold()) == re.sub(r"[\d.]*(?:\.exe)?$", "", other.casefold())
 
 
-@check("EC620", "installs-elsewhere", severity="info")
+@check("EC620", "installs-elsewhere", severity="info", needs=("settings",))
 def installs_elsewhere(this: Check, case: Case) -> Iterator[Finding]:
     """Pip is told to install into another folder.
 
@@ -115,7 +115,7 @@ def installs_elsewhere(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC621", "pip-missing", severity="info")
+@check("EC621", "pip-missing", severity="info", needs=("has_pip",), hears=("no_pip",))
 def pip_missing(this: Check, case: Case) -> Iterator[Finding]:
     """This Python has no pip.
 

@@ -49,7 +49,7 @@ def corrected(case: Case, one: Proxy, url: str) -> Fix:
     return remedies.step(say("Write {url} in {where}", url=url, where=one.origin))
 
 
-@check("EC606", "proxy-dead", severity="warning", cause="proxy_error", explains=NETWORK)
+@check("EC606", "proxy-dead", severity="warning", cause="proxy_error", explains=NETWORK, needs=("proxies",))
 def proxy_dead(this: Check, case: Case) -> Iterator[Finding]:
     """A configured proxy does not answer.
 
@@ -74,7 +74,15 @@ def _without_all(case: Case, proxies: list[Proxy]) -> tuple[Fix, ...]:
     return tuple(fix for one in seen.values() for fix in without(case, one))
 
 
-@check("EC607", "proxy-https-scheme", severity="warning", cause="proxy_error", explains=NETWORK)
+@check(
+    "EC607",
+    "proxy-https-scheme",
+    severity="warning",
+    cause="proxy_error",
+    explains=NETWORK,
+    needs=("proxies",),
+    hears=("proxy_scheme",),
+)
 def proxy_https_scheme(this: Check, case: Case) -> Iterator[Finding]:
     """A proxy on this computer is addressed with https://.
 
@@ -109,7 +117,15 @@ def _host(one: Proxy) -> str:
     return address.host if address else ""
 
 
-@check("EC608", "socks-unsupported", severity="warning", cause="proxy_error", explains=NETWORK)
+@check(
+    "EC608",
+    "socks-unsupported",
+    severity="warning",
+    cause="proxy_error",
+    explains=NETWORK,
+    needs=("proxies",),
+    hears=("socks_unsupported",),
+)
 def socks_unsupported(this: Check, case: Case) -> Iterator[Finding]:
     """A SOCKS proxy is configured, and this Python cannot speak SOCKS.
 
@@ -136,7 +152,15 @@ def socks_unsupported(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC609", "socks-scheme-unknown", severity="warning", cause="proxy_error", explains=("EC608", *NETWORK))
+@check(
+    "EC609",
+    "socks-scheme-unknown",
+    severity="warning",
+    cause="proxy_error",
+    explains=("EC608", *NETWORK),
+    needs=("proxies",),
+    hears=("socks_scheme",),
+)
 def socks_scheme_unknown(this: Check, case: Case) -> Iterator[Finding]:
     """The address of a SOCKS proxy does not say which SOCKS.
 
@@ -165,7 +189,7 @@ def socks_scheme_unknown(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC610", "fake-ip", severity="info")
+@check("EC610", "fake-ip", severity="info", needs=("routes",))
 def fake_ip(this: Check, case: Case) -> Iterator[Finding]:
     """A VPN program answers for the names of package servers.
 
@@ -197,7 +221,7 @@ def _inside(text: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -
         return False
 
 
-@check("EC611", "conda-proxy-stays", severity="info")
+@check("EC611", "conda-proxy-stays", severity="info", needs=("proxies",))
 def conda_proxy_stays(this: Check, case: Case) -> Iterator[Finding]:
     """Conda uses its own proxy, whatever the shell says.
 

@@ -44,7 +44,7 @@ def _unknown_folder(case: Case) -> tuple[str, Message] | None:
     return None
 
 
-@check("EC622", "index-tag-missing", cause="index_tag_missing", explains=("EC635", "EC640"))
+@check("EC622", "index-tag-missing", cause="index_tag_missing", explains=("EC635", "EC640"), needs=("anything_said",))
 def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
     """There is no such CUDA variant of this release.
 
@@ -85,7 +85,7 @@ def _variants(case: Case, verdict: Verdict) -> str:
     return ", ".join(sorted({build.variant for build in rows}))
 
 
-@check("EC623", "index-not-used", cause="index_not_used")
+@check("EC623", "index-not-used", cause="index_not_used", needs=("anything_said",))
 def index_not_used(this: Check, case: Case) -> Iterator[Finding]:
     """The index of the CUDA builds was not asked.
 
@@ -114,7 +114,7 @@ def index_not_used(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC627", "release-missing", cause="release_missing")
+@check("EC627", "release-missing", cause="release_missing", needs=("anything_said",))
 def release_missing(this: Check, case: Case) -> Iterator[Finding]:
     """The index has no such release.
 
@@ -135,7 +135,7 @@ def release_missing(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC646", "python-outside-range", cause="python_too_old")
+@check("EC646", "python-outside-range", cause="python_too_old", needs=("anything_said",))
 def python_outside_range(this: Check, case: Case) -> Iterator[Finding]:
     """The package refuses this version of Python.
 
@@ -159,7 +159,7 @@ def python_outside_range(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC645", "conda-sees-no-driver", cause="conda_no_cuda", explains=("EC629",))
+@check("EC645", "conda-sees-no-driver", cause="conda_no_cuda", explains=("EC629",), needs=("anything_said",))
 def conda_sees_no_driver(this: Check, case: Case) -> Iterator[Finding]:
     """Conda sees no NVIDIA driver.
 
@@ -186,7 +186,7 @@ def conda_sees_no_driver(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC629", "conda-unsolvable", cause="conda_unsolvable")
+@check("EC629", "conda-unsolvable", cause="conda_unsolvable", needs=("anything_said",))
 def conda_unsolvable(this: Check, case: Case) -> Iterator[Finding]:
     """Conda finds no set of packages that fit together.
 
@@ -207,7 +207,7 @@ def conda_unsolvable(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC640", "killed-while-installing", cause="pip_out_of_memory")
+@check("EC640", "killed-while-installing", cause="pip_out_of_memory", needs=("anything_said",))
 def killed_while_installing(this: Check, case: Case) -> Iterator[Finding]:
     """The installer ran out of memory.
 
@@ -227,7 +227,7 @@ def killed_while_installing(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC641", "target-not-writable", cause="permission_denied")
+@check("EC641", "target-not-writable", cause="permission_denied", needs=("anything_said",))
 def target_not_writable(this: Check, case: Case) -> Iterator[Finding]:
     """The installer may not write into the environment.
 
@@ -253,7 +253,7 @@ def target_not_writable(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC642", "path-too-long", cause="windows_long_path")
+@check("EC642", "path-too-long", cause="windows_long_path", needs=("anything_said",))
 def path_too_long(this: Check, case: Case) -> Iterator[Finding]:
     """A path is too long for Windows.
 
@@ -276,7 +276,7 @@ def path_too_long(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC643", "conda-terms", cause="conda_terms", explains=("EC629",))
+@check("EC643", "conda-terms", cause="conda_terms", explains=("EC629",), needs=("anything_said",))
 def conda_terms(this: Check, case: Case) -> Iterator[Finding]:
     """Conda wants the terms of a channel to be accepted.
 
@@ -301,7 +301,7 @@ def conda_terms(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC644", "conda-without-channels", cause="conda_no_channels", explains=("EC629",))
+@check("EC644", "conda-without-channels", cause="conda_no_channels", explains=("EC629",), needs=("anything_said",))
 def conda_without_channels(this: Check, case: Case) -> Iterator[Finding]:
     """Conda has no channel.
 

@@ -35,7 +35,7 @@ def _is_torch_index(url: str) -> bool:
     return _TORCH_INDEX.search(url) is not None
 
 
-@check("EC601", "far-index", severity="info")
+@check("EC601", "far-index", severity="info", needs=("settings",))
 def far_index(this: Check, case: Case) -> Iterator[Finding]:
     """Packages come from far away.
 
@@ -58,7 +58,7 @@ def far_index(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("Nearer mirrors are known, and none is configured"),
         evidence=(fact("host.time_zone", zone, "files"),),
-        fixes=(remedies.envcheck(case, say("See the mirrors"), "mirrors"),),
+        fixes=(remedies.command(case, say("See the mirrors"), "envcheck", "mirrors", "list"),),
     )
 
 
@@ -73,7 +73,15 @@ def forget(case: Case, one: Setting) -> Fix:
     return remedies.step(say("Remove it from {where}", where=one.origin))
 
 
-@check("EC602", "dead-source", severity="warning", cause="dead_source", explains=("EC629",))
+@check(
+    "EC602",
+    "dead-source",
+    severity="warning",
+    cause="dead_source",
+    explains=("EC629",),
+    needs=("settings",),
+    hears=("mirror_404",),
+)
 def dead_source(this: Check, case: Case) -> Iterator[Finding]:
     """A configured channel or index is no longer served.
 
@@ -123,7 +131,7 @@ def _name_of_channel(url: str) -> str:
     return url.rstrip("/").rsplit("/", 1)[-1]
 
 
-@check("EC603", "channel-name-goes-upstream", severity="info")
+@check("EC603", "channel-name-goes-upstream", severity="info", needs=("settings",))
 def channel_name_goes_upstream(this: Check, case: Case) -> Iterator[Finding]:
     """`-c NAME` goes past the configured mirror.
 
@@ -154,7 +162,7 @@ def channel_name_goes_upstream(this: Check, case: Case) -> Iterator[Finding]:
             return
 
 
-@check("EC604", "extra-index-merges", severity="info")
+@check("EC604", "extra-index-merges", severity="info", needs=("settings",))
 def extra_index_merges(this: Check, case: Case) -> Iterator[Finding]:
     """An extra index may give another build than the one that is meant.
 
@@ -176,7 +184,7 @@ def extra_index_merges(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC605", "index-without-cuda", severity="info")
+@check("EC605", "index-without-cuda", severity="info", needs=("settings",))
 def index_without_cuda(this: Check, case: Case) -> Iterator[Finding]:
     """The configured index has no CUDA build for this system.
 
@@ -198,7 +206,7 @@ def index_without_cuda(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC612", "certificates-unchecked", severity="info")
+@check("EC612", "certificates-unchecked", severity="info", needs=("settings",))
 def certificates_unchecked(this: Check, case: Case) -> Iterator[Finding]:
     """Certificates of package servers are not checked.
 
@@ -226,7 +234,14 @@ def _trust_again(case: Case, one: Setting) -> Fix:
     return forget(case, one)
 
 
-@check("EC616", "offline-setting", severity="warning", cause="installer_offline", explains=("EC622", "EC623", "EC627"))
+@check(
+    "EC616",
+    "offline-setting",
+    severity="warning",
+    cause="installer_offline",
+    explains=("EC622", "EC623", "EC627"),
+    needs=("settings",),
+)
 def offline_setting(this: Check, case: Case) -> Iterator[Finding]:
     """A setting forbids the installer to ask any server.
 
@@ -257,7 +272,7 @@ def offline_setting(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC617", "conda-pytorch-channel-ended", severity="info")
+@check("EC617", "conda-pytorch-channel-ended", severity="info", needs=("settings",))
 def pytorch_channel_ended(this: Check, case: Case) -> Iterator[Finding]:
     """The conda channel `pytorch` gets no new releases.
 
@@ -276,7 +291,7 @@ def pytorch_channel_ended(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC618", "settings-unreadable", severity="warning", cause="settings_unreadable")
+@check("EC618", "settings-unreadable", severity="warning", cause="settings_unreadable", needs=("settings",))
 def settings_unreadable(this: Check, case: Case) -> Iterator[Finding]:
     """An installer cannot read its configuration.
 
@@ -296,7 +311,7 @@ def settings_unreadable(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC619", "torch-backend-passes-mirror", severity="info")
+@check("EC619", "torch-backend-passes-mirror", severity="info", needs=("settings",))
 def torch_backend_passes_mirror(this: Check, case: Case) -> Iterator[Finding]:
     """Uv takes torch from PyTorch's server, whatever mirror is configured.
 

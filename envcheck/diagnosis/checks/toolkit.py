@@ -22,7 +22,7 @@ def _short(version: str) -> str:
     return ".".join(str(part) for part in numbers(version)[:2])
 
 
-@check("EC704", "toolkit-build-mismatch", cause="nvcc_mismatch_build", explains=("EC701",))
+@check("EC704", "toolkit-build-mismatch", cause="nvcc_mismatch_build", explains=("EC701",), needs=("anything_said",))
 def toolkit_build_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """An extension cannot be built with this toolkit.
 
@@ -53,7 +53,7 @@ def toolkit_build_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC705", "toolkit-missing-for-build", cause="cuda_home_unset")
+@check("EC705", "toolkit-missing-for-build", cause="cuda_home_unset", needs=("anything_said",))
 def toolkit_missing_for_build(this: Check, case: Case) -> Iterator[Finding]:
     """An extension is to be built, and no CUDA toolkit was found.
 
@@ -92,7 +92,7 @@ def toolkit_missing_for_build(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC706", "compiler-too-new", cause="compiler_too_new")
+@check("EC706", "compiler-too-new", cause="compiler_too_new", needs=("anything_said",))
 def compiler_too_new(this: Check, case: Case) -> Iterator[Finding]:
     """The CUDA compiler does not know this host compiler.
 
@@ -118,7 +118,7 @@ def compiler_too_new(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC703", "compiler-missing", severity="info", cause="compiler_missing")
+@check("EC703", "compiler-missing", severity="info", cause="compiler_missing", needs=("anything_said",))
 def compiler_missing(this: Check, case: Case) -> Iterator[Finding]:
     """There is no C compiler.
 
@@ -145,7 +145,7 @@ def compiler_missing(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC702", "cuda-home-astray", severity="info")
+@check("EC702", "cuda-home-astray", severity="info", needs=("tools", "variables"))
 def cuda_home_astray(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA_HOME points to no toolkit.
 
@@ -174,7 +174,7 @@ def cuda_home_astray(this: Check, case: Case) -> Iterator[Finding]:
             return
 
 
-@check("EC701", "toolkit-differs", severity="info")
+@check("EC701", "toolkit-differs", severity="info", needs=("tools", "build_cuda"))
 def toolkit_differs(this: Check, case: Case) -> Iterator[Finding]:
     """The CUDA toolkit of the system is another version than torch's CUDA.
 

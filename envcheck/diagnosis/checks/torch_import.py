@@ -30,7 +30,7 @@ def _stack(case: Case) -> tuple[Evidence, ...]:
     return tuple(fact("torch.error_traceback", line, "torch") for line in lines[-2:])
 
 
-@check("EC342", "dependency-missing", cause="torch_dependency_missing", needs=("torch_imported",), explains=BROKEN)
+@check("EC342", "dependency-missing", cause="torch_dependency_missing", explains=BROKEN, needs=("torch_imported",))
 def dependency_missing(this: Check, case: Case) -> Iterator[Finding]:
     """A package that torch needs is not installed.
 
@@ -64,7 +64,7 @@ def dependency_missing(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC337", "libstdcxx-too-old", cause="libstdcxx_too_old", explains=BROKEN)
+@check("EC337", "libstdcxx-too-old", cause="libstdcxx_too_old", explains=BROKEN, needs=("anything_said",))
 def libstdcxx_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The C++ runtime that is loaded is too old.
 
@@ -102,7 +102,7 @@ def libstdcxx_too_old(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC338", "executable-stack", cause="executable_stack", explains=BROKEN)
+@check("EC338", "executable-stack", cause="executable_stack", explains=BROKEN, needs=("anything_said",))
 def executable_stack(this: Check, case: Case) -> Iterator[Finding]:
     """The system refuses a library that asks for an executable stack.
 
@@ -130,7 +130,7 @@ def executable_stack(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC339", "static-tls", cause="static_tls_exhausted", explains=BROKEN)
+@check("EC339", "static-tls", cause="static_tls_exhausted", explains=BROKEN, needs=("anything_said",))
 def static_tls(this: Check, case: Case) -> Iterator[Finding]:
     """A library was loaded too late to get its thread-local memory.
 
@@ -156,7 +156,7 @@ def static_tls(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC340", "wrong-architecture", cause="wrong_architecture", explains=(*BROKEN, "EC331"))
+@check("EC340", "wrong-architecture", cause="wrong_architecture", explains=(*BROKEN, "EC331"), needs=("anything_said",))
 def wrong_architecture(this: Check, case: Case) -> Iterator[Finding]:
     """A library was built for another processor.
 
@@ -184,7 +184,7 @@ def wrong_architecture(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC341", "system-library-missing", cause="system_library_missing", explains=BROKEN)
+@check("EC341", "system-library-missing", cause="system_library_missing", explains=BROKEN, needs=("anything_said",))
 def system_library_missing(this: Check, case: Case) -> Iterator[Finding]:
     """A library of the system that this torch needs is not there.
 
@@ -209,7 +209,13 @@ def system_library_missing(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC343", "paging-file-too-small", cause="paging_file_too_small", explains=(*BROKEN, "EC331"))
+@check(
+    "EC343",
+    "paging-file-too-small",
+    cause="paging_file_too_small",
+    explains=(*BROKEN, "EC331"),
+    needs=("anything_said",),
+)
 def paging_file_too_small(this: Check, case: Case) -> Iterator[Finding]:
     """Windows has too little memory to load the CUDA libraries.
 
@@ -240,7 +246,14 @@ _BY_SIGNAL = {
 }
 
 
-@check("EC313", "import-crash", cause="torch_import_crash", explains=("EC902", "EC401"))
+@check(
+    "EC313",
+    "import-crash",
+    cause="torch_import_crash",
+    explains=("EC902", "EC401"),
+    needs=("torch_look",),
+    hears=("segmentation_fault",),
+)
 def import_crash(this: Check, case: Case) -> Iterator[Finding]:
     """The import of torch ends the process.
 
@@ -264,7 +277,7 @@ def import_crash(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC314", "import-timeout", cause="torch_import_timeout", explains=("EC901", "EC401"))
+@check("EC314", "import-timeout", cause="torch_import_timeout", explains=("EC901", "EC401"), needs=("torch_look",))
 def import_timeout(this: Check, case: Case) -> Iterator[Finding]:
     """The import of torch did not end in time.
 
@@ -288,7 +301,13 @@ def import_timeout(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC315", "import-exit", cause="torch_import_exit", explains=("EC311", "EC902", "EC903", "EC401"))
+@check(
+    "EC315",
+    "import-exit",
+    cause="torch_import_exit",
+    explains=("EC311", "EC902", "EC903", "EC401"),
+    needs=("torch_look",),
+)
 def import_exit(this: Check, case: Case) -> Iterator[Finding]:
     """Something ends the process during the import of torch.
 
@@ -319,7 +338,7 @@ def import_exit(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC311", "import-error", cause="torch_import_error", explains=("EC401",))
+@check("EC311", "import-error", cause="torch_import_error", explains=("EC401",), needs=("torch_imported",))
 def import_error(this: Check, case: Case) -> Iterator[Finding]:
     """The import of torch raises an error.
 
@@ -331,7 +350,8 @@ def import_error(this: Check, case: Case) -> Iterator[Finding]:
     What to do: read the last line of the error. Installing torch anew into a fresh environment mends most of these.
     """
     torch = case.facts.torch
-    if case.torch_imported is not False or case.torch_installed is False or case.said("no_module_torch"):
+    absent = case.torch_installed is False or (case.torch_installed is None and case.said("no_module_torch"))
+    if case.torch_imported is not False or absent:
         return
     words = f"{torch.error_type}: {torch.error_text}" if torch.error_type else torch.error_text
     if words is None and case.pasted:

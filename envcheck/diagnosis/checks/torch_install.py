@@ -22,7 +22,7 @@ _MIXED = ("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_s
 """What is said when files of two installations meet."""
 
 
-@check("EC346", "build-isolation", cause="build_isolation", explains=("EC300", "EC309"))
+@check("EC346", "build-isolation", cause="build_isolation", explains=("EC300", "EC309"), needs=("anything_said",))
 def build_isolation(this: Check, case: Case) -> Iterator[Finding]:
     """A package that is built from source does not see torch.
 
@@ -70,6 +70,8 @@ def _listed(case: Case) -> Evidence | None:
     "other-interpreter",
     cause="other_interpreter",
     explains=("EC300", "EC615"),
+    needs=("torch_installed",),
+    hears=("no_module_torch", "unmet_torch"),
 )
 def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is installed for another Python.
@@ -125,7 +127,15 @@ def _same_interpreter(case: Case) -> tuple[Fix, ...]:
     )
 
 
-@check("EC300", "torch-missing", cause="torch_missing", explains=("EC311", "EC401"), mutes=("EC31", "EC33"))
+@check(
+    "EC300",
+    "torch-missing",
+    cause="torch_missing",
+    explains=("EC311", "EC401"),
+    mutes=("EC31", "EC33"),
+    needs=("torch_installed",),
+    hears=("no_module_torch",),
+)
 def torch_missing(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is not installed.
 
@@ -149,7 +159,14 @@ def torch_missing(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC307", "module-shadow", cause="module_shadow", explains=("EC304", *_IMPORT))
+@check(
+    "EC307",
+    "module-shadow",
+    cause="module_shadow",
+    explains=("EC304", *_IMPORT),
+    needs=("shadows",),
+    hears=("module_shadow",),
+)
 def module_shadow(this: Check, case: Case) -> Iterator[Finding]:
     """A file or folder of the same name hides torch.
 
@@ -211,6 +228,8 @@ def _user_site_words(case: Case) -> Said:
     severity="warning",
     cause="user_site_shadow",
     explains=("EC303", "EC305", "EC312", "EC318", "EC319", *_IMPORT),
+    needs=("packages",),
+    hears=("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch"),
 )
 def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is taken from the user's own packages, not from the environment.
@@ -261,7 +280,13 @@ def _twice(case: Case) -> tuple[Package, ...]:
     return (conda, wheel) if differ or not case.pasted else ()
 
 
-@check("EC303", "torch-twice", cause="torch_twice", explains=("EC304", "EC312", "EC317", "EC318", "EC320", *_IMPORT))
+@check(
+    "EC303",
+    "torch-twice",
+    cause="torch_twice",
+    explains=("EC304", "EC312", "EC317", "EC318", "EC320", *_IMPORT),
+    needs=("packages",),
+)
 def torch_twice(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is installed twice.
 
@@ -299,7 +324,14 @@ def torch_twice(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC304", "torch-incomplete", cause="torch_incomplete", explains=("EC320", *_IMPORT))
+@check(
+    "EC304",
+    "torch-incomplete",
+    cause="torch_incomplete",
+    explains=("EC320", *_IMPORT),
+    needs=("torch_installed",),
+    hears=("torch_partial",),
+)
 def torch_incomplete(this: Check, case: Case) -> Iterator[Finding]:
     """Files of torch are missing or cut short.
 
@@ -328,7 +360,13 @@ def torch_incomplete(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC344", "works-in-one", severity="warning", cause="healthy_here_other_interpreter_elsewhere")
+@check(
+    "EC344",
+    "works-in-one",
+    severity="warning",
+    cause="healthy_here_other_interpreter_elsewhere",
+    needs=("cuda_available",),
+)
 def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA works in one interpreter and not in another.
 

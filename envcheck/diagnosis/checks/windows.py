@@ -25,7 +25,13 @@ def _runtime() -> Fix:
     )
 
 
-@check("EC334", "dll-import-order", cause="dll_import_order", explains=("EC331", "EC332", "EC333", *BROKEN))
+@check(
+    "EC334",
+    "dll-import-order",
+    cause="dll_import_order",
+    explains=("EC331", "EC332", "EC333", *BROKEN),
+    needs=("anything_said",),
+)
 def dll_import_order(this: Check, case: Case) -> Iterator[Finding]:
     """Another package loaded its DLLs before torch.
 
@@ -48,7 +54,7 @@ def dll_import_order(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC333", "vc-runtime-missing", cause="vc_runtime_missing", explains=("EC331", *BROKEN))
+@check("EC333", "vc-runtime-missing", cause="vc_runtime_missing", explains=("EC331", *BROKEN), needs=("anything_said",))
 def vc_runtime_missing(this: Check, case: Case) -> Iterator[Finding]:
     """The Visual C++ runtime is missing or too old.
 
@@ -72,7 +78,7 @@ def vc_runtime_missing(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC332", "dlls-mixed", cause="win127_mixed_dlls", explains=BROKEN)
+@check("EC332", "dlls-mixed", cause="win127_mixed_dlls", explains=BROKEN, needs=("anything_said",))
 def dlls_mixed(this: Check, case: Case) -> Iterator[Finding]:
     """A DLL of torch found another DLL of a different release.
 
@@ -100,7 +106,7 @@ def dlls_mixed(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC331", "dll-missing", cause="win126_missing_dependency", explains=BROKEN)
+@check("EC331", "dll-missing", cause="win126_missing_dependency", explains=BROKEN, needs=("anything_said",))
 def dll_missing(this: Check, case: Case) -> Iterator[Finding]:
     """A DLL that torch needs is not there.
 

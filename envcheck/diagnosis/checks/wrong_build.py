@@ -42,12 +42,20 @@ def _need(case: Case, build: CpuBuild) -> tuple[Severity, Confidence, tuple[Evid
         confidence, evidence = gpu
         if not wanted and not case.pasted and not is_jetson(case) and _nothing_better(case):
             return None
+        if confidence != "certain" and not (wanted or case.pasted or case.driver_traces):
+            return "info", "likely", (evidence,)
         return "error", _least(confidence, build.confidence), (evidence,)
-    if wanted or (case.pasted and asked(case, CUDA_INDEX)):
+    if wanted or (case.pasted and (asked(case, CUDA_INDEX) or _person_asked(case))):
         return "error", build.confidence, heard(wanted, 1)
     if case.pasted and not case.cuda_available and amd_seen(case) is None and not rocm_asked(case):
         return "warning", _least("likely", build.confidence), ()
     return None
+
+
+def _person_asked(case: Case) -> bool:
+    """Whether somebody asked torch for CUDA by hand and got False; a report that always asks does not count."""
+    answers = case.facts.sightings.get("torch.cuda_available", ())
+    return any(one.value == "False" and "CUDA available" not in (one.where or "") for one in answers)
 
 
 def _title(case: Case) -> Text:
@@ -76,7 +84,14 @@ def _cpu_build(this: Check, case: Case, why: Text, fixes: tuple[Fix, ...] = ()) 
     )
 
 
-@check("EC325", "jetson-generic-wheel", cause="jetson_generic_wheel", explains=SYMPTOMS)
+@check(
+    "EC325",
+    "jetson-generic-wheel",
+    cause="jetson_generic_wheel",
+    explains=SYMPTOMS,
+    needs=("build_shown",),
+    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
+)
 def jetson_generic_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """A generic wheel on a Jetson board.
 
@@ -107,7 +122,14 @@ def jetson_generic_wheel(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC323", "cpu-build-conda", cause="cpu_build_conda", explains=SYMPTOMS)
+@check(
+    "EC323",
+    "cpu-build-conda",
+    cause="cpu_build_conda",
+    explains=SYMPTOMS,
+    needs=("build_shown",),
+    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
+)
 def cpu_build_from_conda(this: Check, case: Case) -> Iterator[Finding]:
     """Conda chose a build without CUDA.
 
@@ -133,7 +155,14 @@ def cpu_build_from_conda(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC324", "cpu-wheel-aarch64", cause="cpu_wheel_aarch64", explains=SYMPTOMS)
+@check(
+    "EC324",
+    "cpu-wheel-aarch64",
+    cause="cpu_wheel_aarch64",
+    explains=SYMPTOMS,
+    needs=("build_shown",),
+    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
+)
 def cpu_wheel_on_aarch64(this: Check, case: Case) -> Iterator[Finding]:
     """The aarch64 wheel of the default index has no CUDA.
 
@@ -147,7 +176,14 @@ def cpu_wheel_on_aarch64(this: Check, case: Case) -> Iterator[Finding]:
     yield from _cpu_build(this, case, say("The default index gave the aarch64 wheel, which has no CUDA"))
 
 
-@check("EC321", "cpu-wheel-cached", cause="cpu_wheel_pip_cache", explains=SYMPTOMS)
+@check(
+    "EC321",
+    "cpu-wheel-cached",
+    cause="cpu_wheel_pip_cache",
+    explains=SYMPTOMS,
+    needs=("build_shown",),
+    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
+)
 def cpu_wheel_from_cache(this: Check, case: Case) -> Iterator[Finding]:
     """Pip takes a CPU wheel out of its cache again and again.
 
@@ -164,7 +200,14 @@ def cpu_wheel_from_cache(this: Check, case: Case) -> Iterator[Finding]:
     yield from _cpu_build(this, case, say("pip installed the wheel that lay in its cache"), (remove, purge))
 
 
-@check("EC322", "cpu-wheel-windows", cause="cpu_wheel_windows_pypi", explains=SYMPTOMS)
+@check(
+    "EC322",
+    "cpu-wheel-windows",
+    cause="cpu_wheel_windows_pypi",
+    explains=SYMPTOMS,
+    needs=("build_shown",),
+    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
+)
 def cpu_wheel_on_windows(this: Check, case: Case) -> Iterator[Finding]:
     """The default index has only CPU builds for Windows.
 
@@ -178,7 +221,14 @@ def cpu_wheel_on_windows(this: Check, case: Case) -> Iterator[Finding]:
     yield from _cpu_build(this, case, say("For Windows the default index and its mirrors hold a build without CUDA"))
 
 
-@check("EC301", "cpu-wheel", cause="cpu_wheel_pip", explains=SYMPTOMS)
+@check(
+    "EC301",
+    "cpu-wheel",
+    cause="cpu_wheel_pip",
+    explains=SYMPTOMS,
+    needs=("build_shown",),
+    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
+)
 def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """A build of PyTorch without CUDA on a machine with an NVIDIA GPU.
 
@@ -193,7 +243,7 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     yield from _cpu_build(this, case, say("The index that was used, or a package that asked for it, gave a CPU build"))
 
 
-@check("EC326", "rocm-wrong-wheel", cause="rocm_wrong_wheel", explains=SYMPTOMS)
+@check("EC326", "rocm-wrong-wheel", cause="rocm_wrong_wheel", explains=SYMPTOMS, needs=("build_shown",))
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """An AMD GPU, and a PyTorch build without ROCm.
 
@@ -227,7 +277,7 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC302", "wrong-vendor", cause="wrong_vendor_build", explains=SYMPTOMS)
+@check("EC302", "wrong-vendor", cause="wrong_vendor_build", explains=SYMPTOMS, needs=("build_kind",))
 def wrong_vendor(this: Check, case: Case) -> Iterator[Finding]:
     """A PyTorch build for another vendor's GPU.
 
@@ -256,7 +306,13 @@ def wrong_vendor(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC327", "jetson-arch-missing", cause="jetson_arch_missing", explains=("EC211", "EC212", "EC404"))
+@check(
+    "EC327",
+    "jetson-arch-missing",
+    cause="jetson_arch_missing",
+    explains=("EC211", "EC212", "EC404"),
+    needs=("jetson", "build_kind"),
+)
 def jetson_arch_missing(this: Check, case: Case) -> Iterator[Finding]:
     """A server build for Arm on a Jetson board.
 
