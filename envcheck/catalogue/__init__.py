@@ -73,6 +73,10 @@ class Catalogue:
         """The compute capability of an NVIDIA product by its name, `8.6`; None when unknown or ambiguous."""
         return gpus.capability_of(self._gpus, gpu_name)
 
+    def gpu_names(self) -> tuple[str, ...]:
+        """Names of NVIDIA products whose capability is known."""
+        return gpus.names(self._gpu_table)
+
     def recognise(self, said: Iterable[Message]) -> dict[str, tuple[tuple[Message, dict[str, str]], ...]]:
         """Signature (a cause slug) -> the messages that match it, each with the pattern's named groups."""
         listened = tuple(said)
@@ -88,8 +92,12 @@ class Catalogue:
         return read_table(self._folder / "drivers.toml", drivers.Drivers)
 
     @cached_property
+    def _gpu_table(self) -> gpus.Gpus:
+        return read_table(self._folder / "gpus.toml", gpus.Gpus)
+
+    @cached_property
     def _gpus(self) -> gpus.Index:
-        return gpus.index(read_table(self._folder / "gpus.toml", gpus.Gpus))
+        return gpus.index(self._gpu_table)
 
     @cached_property
     def _releases(self) -> releases.Releases:

@@ -7,10 +7,12 @@ from envcheck.model.versions import at_least, numbers, same_release
 class Toolkit(Value, frozen=True, kw_only=True):
     """A CUDA version and the driver that came with its first release, per system.
 
-    `branch_only`: drivers report this version, but no toolkit of that number was published.
+    `branch`: first number of the driver branch that speaks it. `branch_only`: drivers report this version, but no
+    toolkit of that number was published.
     """
 
     cuda: str
+    branch: str
     linux: str | None = None
     windows: str | None = None
     branch_only: bool = False
@@ -51,12 +53,9 @@ def exact(table: Drivers, cuda: str, os: str) -> str | None:
 
 
 def cuda_of(table: Drivers, driver: str, os: str) -> str | None:
-    """The newest CUDA version whose own driver is not newer than `driver`."""
-    for row in table.toolkit:
-        own = _on(row, os)
-        if own is not None and reaches(driver, own):
-            return row.cuda
-    return None
+    """The CUDA version of the newest branch that is not newer than `driver`; None where NVIDIA has no drivers."""
+    rows = (row for row in table.toolkit if _on(row, os) is not None)
+    return next((row.cuda for row in rows if at_least(driver, row.branch)), None)
 
 
 def reaches(driver: str, needed: str) -> bool:

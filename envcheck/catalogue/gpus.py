@@ -30,6 +30,11 @@ def index(table: Gpus) -> Index:
     return known | {_words(name): "" for name in table.ambiguous}
 
 
+def names(table: Gpus) -> tuple[str, ...]:
+    """Every product of the table."""
+    return tuple(name for row in table.capability.values() for name in row)
+
+
 def capability_of(known: Index, name: str) -> str | None:
     """The capability of the product that `name` begins with; the longest product name wins.
 

@@ -8,6 +8,8 @@ class Index(Value, frozen=True, kw_only=True):
 
     beside_until: str
     nightly: str
+    companion_labels_until: str
+    """Last release whose torchvision and torchaudio carry the variant's label (on x86_64)."""
     source: str
     date: str
 
