@@ -1,12 +1,25 @@
-"""Write `tests/golden/*.txt` anew: the screens of the recorded machines there. Look at the difference afterwards.
+"""Write `tests/golden/*.txt` and README's screens anew from the recorded machines. Look at the difference afterwards.
 
 python tools/golden.py
 """
 
+import re
+import shlex
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def readme(text: str, folder: Path) -> str:
+    """README with its screens as the program shows them; commands are run in `folder`."""
+    from helpers.cli import invoke
+
+    def screen(found: re.Match[str]) -> str:
+        words = [str(folder / word) if "/" in word else word for word in shlex.split(found[1])[1:]]
+        return f"<!-- {found[1]} -->\n```text\n$ {found[1]}\n{invoke(*words).out}```\n"
+
+    return re.sub(r"<!-- (envcheck [^\n]*) -->\n```text\n.*?```\n", screen, text, flags=re.DOTALL)
 
 
 def main() -> int:
@@ -18,6 +31,8 @@ def main() -> int:
         path.unlink()
     for screen in wanted:
         screen.path.write_text(screen.shown(), "utf-8", newline="\n")
+    page = ROOT / "README.md"
+    page.write_text(readme(page.read_text("utf-8"), ROOT), "utf-8", newline="\n")
     print(f"{len(wanted)} screens")
     return 0
 

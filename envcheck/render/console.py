@@ -168,7 +168,7 @@ class _Screen:
             yield self.terminal.style(self._paint(line, _VERDICTS[report.verdict]), bold=True)
         yield from wrap(self.voice(verdict.trains_on(report)), self.width)
         if report.findings:
-            yield from wrap(self.voice(verdict.tally(report)), self.width)
+            yield from wrap(self._joined(verdict.tally(report)), self.width)
 
     # Ink ---------------------------------------------------------------------------------------------------------
 

@@ -32,16 +32,16 @@ def trains_on(report: Report) -> Text:
     return say("Training was not tried.")
 
 
-def tally(report: Report) -> Text:
-    """How many findings of each kind."""
+def tally(report: Report) -> tuple[Text, ...]:
+    """How many findings of each kind there are, kinds without any left out."""
     count = Counter("symptom" if one.caused_by else one.severity for one in report.findings)
-    return say(
-        "errors: {errors}, warnings: {warnings}, symptoms of them: {symptoms}, hints: {hints}",
-        errors=count["error"],
-        warnings=count["warning"],
-        symptoms=count["symptom"],
-        hints=count["info"],
-    )
+    kinds = {
+        "error": say("errors: {count}", count=count["error"]),
+        "warning": say("warnings: {count}", count=count["warning"]),
+        "symptom": say("symptoms of them: {count}", count=count["symptom"]),
+        "info": say("hints: {count}", count=count["info"]),
+    }
+    return tuple(text for kind, text in kinds.items() if count[kind])
 
 
 def symptoms(report: Report, cause: Finding) -> list[Finding]:
