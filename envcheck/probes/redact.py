@@ -24,11 +24,12 @@ localhost host container bin lib usr opt tmp var mnt pip uv linux windows local 
 _COMMON = frozenset(_COMMON_NAMES.split())
 """Names that identify nobody, and that facts are full of."""
 _SECRET_NAME = re.compile(
-    r"TOKEN|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|PRIVATE_?KEY|_AUTH\b|_PAT\b", re.IGNORECASE
+    r"TOKEN(?!IZ)|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|PRIVATE_?KEY|_AUTH\b|_PAT\b", re.IGNORECASE
 )
+_SWITCHES = frozenset(("enabled", "disabled", "required", "optional", "default", "always"))
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>|`]{1,2048}")
 _BARE_LOGIN = re.compile(r"[^\s:@/'\"]{1,64}:[^\s@'\"]{1,128}@(?=[A-Za-z0-9.-]{1,253}(?::\d|\.[a-z]{2}))")
-_OTHERS_HOME = re.compile(r"(?<=[/\\]home[/\\])[^/\\\s'\":;,]+|(?<=[/\\]Users[/\\])[^/\\\s'\":;,]+")
+_OTHERS_HOME = re.compile(r"(?<=[/\\]home[/\\])[^/\\\s'\":;,]+|(?<=[/\\]Users[/\\])[^/\\\s'\":;,]+", re.IGNORECASE)
 _UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _SHORT_UUID = re.compile(r"(?<=GPU-)[0-9a-fA-F-]{4,35}|(?<=MIG-)[0-9a-fA-F-]{4,35}")
 _NUMBERED = "00000000-0000-0000-0000-"
@@ -53,6 +54,8 @@ class Secrets(NamedTuple):
     hosts: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    windows: bool = False
+    """Whether letter case does not count in paths and names."""
 
 
 def secrets_of(system: System) -> Secrets:
@@ -72,6 +75,7 @@ def secrets_of(system: System) -> Secrets:
         hosts=tuple(dict.fromkeys(name for name in (host, host.partition(".")[0]) if _name(name))),
         words=tuple(sorted({word for word in words if len(word) > 2}, key=len, reverse=True)),
         addresses=tuple(addresses),
+        windows=system.windows,
     )
 
 
@@ -98,9 +102,11 @@ class _Pen:
         for address in secrets.addresses:
             self._address(address)
         self._words = _any_of(secrets.words)
-        self._homes = _any_of(secrets.homes, r"(?:(?<=://)|(?<![\w.~/\\-]))", r"(?![\w.-])")
-        self._names = _any_of((secrets.user,) if secrets.user else (), r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])")
-        self._hosts = _any_of(secrets.hosts, r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])")
+        case = re.IGNORECASE if secrets.windows else 0
+        user = (secrets.user,) if secrets.user else ()
+        self._homes = _any_of(secrets.homes, r"(?:(?<=://)|(?<![\w.~/\\-]))", r"(?![\w.-])", case)
+        self._names = _any_of(user, r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])", case)
+        self._hosts = _any_of(secrets.hosts, r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])", re.IGNORECASE)
 
     def walk(self, value: Any, room: str) -> Any:
         """`value` (of JSON) with every text in it struck out."""
@@ -166,9 +172,9 @@ class _Pen:
         return self._addresses.setdefault(address, stand_in)
 
 
-def _any_of(texts: Iterable[str], before: str = "", after: str = "") -> re.Pattern[str] | None:
+def _any_of(texts: Iterable[str], before: str = "", after: str = "", flags: int = 0) -> re.Pattern[str] | None:
     ordered = sorted(filter(None, texts), key=len, reverse=True)
-    return re.compile(before + "(?:" + "|".join(map(re.escape, ordered)) + ")" + after) if ordered else None
+    return re.compile(before + "(?:" + "|".join(map(re.escape, ordered)) + ")" + after, flags) if ordered else None
 
 
 def _name(name: str | None) -> str | None:
@@ -178,7 +184,7 @@ def _name(name: str | None) -> str | None:
 
 def _words(name: str, value: str) -> Iterator[str]:
     """Secrets in an environment variable: what its name says, and logins, queries and tokens of URLs in it."""
-    if _SECRET_NAME.search(name) and len(value) > 5 and not value.islower() and not value.startswith("/"):
+    if _SECRET_NAME.search(name) and len(value) > 5 and value not in _SWITCHES and not value.startswith("/"):
         yield value
     for part in re.split(r"[\s,;]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", value) if "@" in value or "?" in value else ():
         rest = part.rpartition("://")[2]
