@@ -7,12 +7,13 @@ from typing import Any
 from envcheck.gradients import lesson
 from envcheck.gradients.formats import as_hex, ulps
 from envcheck.model.gradients import GradientCase, Parting
+from envcheck.model.lesson import Loop
 
 STEP = ("loss", "gradient of w", "w")
 
 
 @cache
-def _loop(dtype: str) -> lesson.Loop:
+def _loop(dtype: str) -> Loop:
     return lesson.train(dtype)
 
 
@@ -35,7 +36,7 @@ def judge_lesson(dtype: str, value: Mapping[str, Any]) -> list[GradientCase]:
 
 def _trajectory(dtype: str, value: Mapping[str, Any]) -> list[tuple[str, float, str]]:
     loop = _loop(dtype)
-    numbers = [number for step in loop.steps for number in step]
+    numbers = [number for step in loop.steps for number in (step.loss, step.gradient, step.w)]
     legs = [f"{STEP[place % 3]}, step {place // 3 + 1}" for place in range(len(numbers))]
     return [
         ("prediction before", loop.before, value["before"]),

@@ -5,37 +5,32 @@ y = w * x. float32 is followed too: each operation is done in float64 and rounde
 result for +, - and * (53 >= 2 * 24 + 2).
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from envcheck.gradients.formats import round_to
+from envcheck.model.lesson import ChainRule, Lesson, Loop, LoopStep, NetPass
 
 START, RATE, EPOCHS, PREDICT = 3.0, 0.01, 100, 4.0
 XS, YS = (1.0, 2.0, 3.0), (2.0, 4.0, 6.0)
 
 
-class ChainRule(NamedTuple):
-    """One application of the chain rule at a point: names, values and derivatives of each link."""
-
-    point: float
-    inner: float
-    value: float
-    links: tuple[float, ...]
-    derivative: float
+def lesson() -> Lesson:
+    """All of it, in float64."""
+    return Lesson(one_path(), two_paths(), net_pass(), train())
 
 
 def one_path(s: float = 3.0) -> ChainRule:
     """Case 1: z = 2*u + 1 with u = s*s, so dz/ds = dz/du * du/ds."""
-    inner = s * s
+    u = s * s
     dz_du, du_ds = 2.0, 2 * s
-    return ChainRule(s, inner, 2 * inner + 1, (dz_du, du_ds), dz_du * du_ds)
+    return ChainRule(s, (u, 2 * u + 1), (dz_du, du_ds), dz_du * du_ds)
 
 
 def two_paths(s: float = 3.0) -> ChainRule:
     """Case 2: z = x*y with x = s*s and y = 2*s; the paths through x and y add up where they join."""
     x, y = s * s, 2 * s
     dz_dx, dx_ds, dz_dy, dy_ds = y, 2 * s, x, 2.0
-    return ChainRule(s, x, x * y, (dz_dx, dx_ds, dz_dy, dy_ds), dz_dx * dx_ds + dz_dy * dy_ds)
+    return ChainRule(s, (x, y, x * y), (dz_dx, dx_ds, dz_dy, dy_ds), dz_dx * dx_ds + dz_dy * dy_ds)
 
 
 NET: dict[str, list[Any]] = {
@@ -46,21 +41,6 @@ NET: dict[str, list[Any]] = {
     "b2": [1.0],
     "target": [2.0],
 }
-LEARNED = ("w1", "b1", "w2", "b2")
-
-
-class NetPass(NamedTuple):
-    """Every number of one forward and one backward pass through the net of two layers, in their order."""
-
-    z1: list[float]
-    hidden: list[float]
-    z2: list[float]
-    loss: float
-    d_z2: list[float]
-    d_hidden: list[float]
-    d_z1: list[float]
-    gradients: dict[str, list[float]]
-    """Row-major; that of x, the target and every parameter."""
 
 
 def net_pass() -> NetPass:
@@ -81,29 +61,7 @@ def net_pass() -> NetPass:
         "b2": d_z2,
         "target": [-d for d in d_z2],
     }
-    return NetPass(z1, hidden, z2, sum(error * error for error in errors), d_z2, d_hidden, d_z1, gradients)
-
-
-class Step(NamedTuple):
-    """One step of the loop: the loss of one pair, its gradient 2*x*(w*x - y), and w after the update."""
-
-    loss: float
-    gradient: float
-    w: float
-
-
-class Loop(NamedTuple):
-    """The whole training of y = w * x: the prediction before and after, and every step."""
-
-    before: float
-    after: float
-    steps: Sequence[Step]
-
-    def epochs(self) -> list[tuple[float, float]]:
-        """For each epoch the mean loss over its pairs, and w at its end."""
-        size = len(XS)
-        groups = [self.steps[at : at + size] for at in range(0, len(self.steps), size)]
-        return [(sum(step.loss for step in group) / size, group[-1].w) for group in groups]
+    return NetPass(x, target, z1, hidden, z2, sum(error * error for error in errors), d_z2, d_hidden, d_z1, gradients)
 
 
 def train(dtype: str = "float64", epochs: int = EPOCHS) -> Loop:
@@ -119,8 +77,8 @@ def train(dtype: str = "float64", epochs: int = EPOCHS) -> Loop:
             error = rounded(rounded(w * x) - y)
             gradient = rounded(rounded(2 * error) * x)
             w = rounded(w - rounded(rate * gradient))
-            steps.append(Step(rounded(error * error), gradient, w))
-    return Loop(before, rounded(w * PREDICT), steps)
+            steps.append(LoopStep(x, y, rounded(error * error), gradient, w))
+    return Loop(START, RATE, PREDICT, before, rounded(w * PREDICT), steps, len(XS))
 
 
 def ask() -> dict[str, Any]:

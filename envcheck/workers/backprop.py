@@ -250,7 +250,9 @@ def main():
     with open(os.path.join(folder, "ask.json"), encoding="utf-8") as file:
         ask = json.load(file)
     reporter = Reporter(folder, ask.get("skip", ()))
-    reporter.write(event="hello", python=platform.python_version(), pid=os.getpid())
+    reporter.write(event="hello")
+    python = {"version": platform.python_version(), "implementation": platform.python_implementation()}
+    reporter.note("python", python)
     watch_for_crashes(folder, ask.get("trace_after"))
     kept = []
     reporter.step("import", lambda: kept.append(import_torch()) or {"ms": kept[0][1]})
