@@ -16,6 +16,7 @@ import msgspec
 from envcheck import __version__
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Facts, Message, Observation, Python, State
+from envcheck.model.shell import join
 from envcheck.model.text import say
 from envcheck.probes import interpreter, packages
 from envcheck.probes.child import Worker, WorkerResult
@@ -114,6 +115,10 @@ def _together(system: System, options: Options, python: Python, result: WorkerRe
     observations += packages.observations_of(result, torch=options.torch)
     messages = [said for part in parts for said in part.messages] + list(packages.messages_of(result))
     values: dict[str, Any] = {name: value for part in parts for name, value in part.facts.items()}
+    if "host" in values:
+        from envcheck.probes.host import with_target
+
+        values["host"] = with_target(system, values["host"], python.prefix)
     whole = msgspec.structs.replace(facts, observations=tuple(observations), messages=tuple(messages), **values)
     return redact(whole, secrets_of(system))
 
@@ -198,4 +203,4 @@ def _refuse(asked: str, result: WorkerResult) -> None:
     words = [line.strip() for line in packages.cleaned(result.output).split("\n") if line.strip()]
     why = result.signal or result.detail or result.state
     what = say("not a Python interpreter, or one that cannot start: {why}", why=": ".join([why, *words[-1:]])[:300])
-    raise EnvcheckError(what, where=asked, mend=say("try `{command}`", command=f"{asked} --version"))
+    raise EnvcheckError(what, where=asked, mend=say("try `{command}`", command=join([asked, "--version"])))
