@@ -40,6 +40,15 @@ def test_a_plain_machine(tmp_path: Path) -> None:
     assert (seen.fabric_manager, seen.scheduler_gpus, seen.jetson_release) == (None, None, None)
 
 
+def test_the_target_interpreters_disk_comes_first(tmp_path: Path) -> None:
+    system = FakeMachine(tmp_path).system()
+    seen = host.with_target(system, look(FakeMachine(tmp_path)), str(tmp_path))
+    assert [disk.role for disk in seen.disks or ()] == ["target", "temp", "cache"]
+    assert seen.disks is not None
+    assert seen.disks[0].free_bytes > 0
+    assert host.with_target(system, Host(), None) == Host()
+
+
 def test_the_machine_that_runs_the_tests() -> None:
     seen, _, observations = host.look(System())
     assert seen.os is not None

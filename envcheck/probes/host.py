@@ -49,6 +49,16 @@ def look(system: System) -> tuple[Host, tuple[PciDevice, ...] | None, tuple[Obse
     return host, devices, (seen, scanned)
 
 
+def with_target(system: System, seen: Host, prefix: str | None) -> Host:
+    """The host, and the free space at `prefix`, where the examined interpreter's packages lie."""
+    import msgspec
+
+    free = system.unrooted().free_bytes(prefix) if prefix else None
+    if prefix is None or free is None:
+        return seen
+    return msgspec.structs.replace(seen, disks=(Disk(role="target", path=prefix, free_bytes=free), *(seen.disks or ())))
+
+
 def _host(system: System, devices: tuple[PciDevice, ...] | None) -> Host:
     libc, libc_version = _libc(system)
     model, flags = _cpu(system)
