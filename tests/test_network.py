@@ -9,9 +9,9 @@ from helpers.web import Page, closed_port, serve, speaker
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envcheck.model.facts import Proxy, Python, Route, Setting
+from envcheck.model.facts import Facts, Proxy, Python, Route, Setting
 from envcheck.probes import proxies
-from envcheck.probes.network import DEFAULT_INDEX, hosts_of_interest, look, preflight
+from envcheck.probes.network import DEFAULT_INDEX, before_download, hosts_of_interest, look, preflight
 from envcheck.probes.system import Fetched, System
 
 TORCH = "download.pytorch.org"
@@ -239,7 +239,7 @@ def _accept_then_close(connection: socket.socket) -> None:
 def test_preflight_through_a_proxy_whose_node_is_dead() -> None:
     with speaker(_accept_then_close) as port:
         _, (way,), _ = preflight(on({"HTTPS_PROXY": f"http://127.0.0.1:{port}"}), [TUNA])
-    assert way.error in ("TLS", "RESET")
+    assert way.error == "PROXY"
 
 
 def test_preflight_through_a_closed_proxy() -> None:
@@ -267,3 +267,34 @@ def test_preflight_does_not_ask_through_a_tools_own_proxy() -> None:
     own = setting("pip", "proxy", f"http://127.0.0.1:{closed_port()}")
     _, ways, _ = preflight(_Resolving("/", {}, "linux"), ["gone.example"], (own,))
     assert [(way.tool, way.asked, way.error) for way in ways] == [(None, True, "DNS"), ("pip", False, None)]
+
+
+def test_before_download_asks_the_hosts_that_a_command_names() -> None:
+    dead = f"http://127.0.0.1:{closed_port()}"
+    facts = Facts(settings=(setting("pip", "index-url", f"https://{TUNA}/simple"),))
+    argv = ["python", "-m", "pip", "install", "torch", "--index-url", "https://bob:pw@mirror.example/whl/cu126"]
+    seen = before_download(on({"https_proxy": dead, "HOME": "/home/ada"}), facts, argv)
+    assert [(way.host, way.error, way.asked) for way in seen.routes or ()] == [("mirror.example", "REFUSED", True)]
+    assert [one.answers for one in seen.proxies or ()] == [False]
+    assert [one.look for one in seen.observations] == ["preflight"]
+    seen = before_download(on({"https_proxy": dead}), facts, ["conda", "install", "pytorch-gpu"])
+    assert {way.host for way in seen.routes or ()} == {TORCH, TUNA}
+
+
+def test_this_machine_itself_is_not_asked() -> None:
+    with serve() as site:
+        _, (way,), _ = preflight(on({}), [site.url("/simple")])
+        assert (way.host, way.asked, site.asked) == ("127.0.0.1", False, [])
+
+
+def test_plain_http_hosts_are_asked_as_named() -> None:
+    with serve({"http://mirror.example:8080/": Page(status=407)}) as proxy:
+        _, (way,), _ = preflight(
+            on({"http_proxy": proxy.url(), "https_proxy": proxy.url()}), ["http://mirror.example:8080/simple"]
+        )
+        assert way.error == "HTTP 407"
+        proxy.pages["http://mirror.example:8080/"] = Page(status=403)
+        _, (way,), _ = preflight(
+            on({"http_proxy": proxy.url(), "https_proxy": proxy.url()}), ["http://mirror.example:8080/simple"]
+        )
+        assert way.error is None

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-from envcheck.model.facts import Observation, Proxy, Python, Route, Setting
+from envcheck.model.facts import Facts, Observation, Proxy, Python, Route, Setting
 from envcheck.model.urls import host_of, is_loopback, split, without_credentials
 from envcheck.probes.outcome import since
 from envcheck.probes.proxies import Configured, Proxies, find, in_force
 from envcheck.probes.settings_conda import conda_root
 from envcheck.probes.settings_reader import join
-from envcheck.probes.system import System
+from envcheck.probes.system import Fetched, System
 
 DEFAULT_INDEX = "default index"
 _PORTS = {"": 80, "http": 80, "https": 443}
@@ -45,20 +45,36 @@ def preflight(
     python: Python | None = None,
     limit: float = 5.0,
 ) -> Look:
-    """As `look`, for `hosts`, and each is asked: proxies are connected to, names resolved, one HEAD request made.
+    """As `look`, for `hosts` (names, or addresses of http servers), and each of them is asked.
 
+    Proxies are connected to, names resolved, one HEAD request made to each host; this machine itself is not asked.
     Takes about `limit` seconds at most. Facts only: judging them is for the checks.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     begun = time.monotonic()
     found = find(system, settings)
-    routes = tuple(_routes(found, hosts))
+    named = {host_of(one) or one: one for one in hosts}
     with ThreadPoolExecutor(max_workers=8) as pool:
-        asked = [pool.submit(_ask, system, found, route, limit) for route in routes]
+        asked = [pool.submit(_ask, system, found, way, named[way.host], limit) for way in _routes(found, tuple(named))]
         proxies = _proxies(system, found, python or Python(), ask=lambda _host: min(limit, 1.0))
         routes = tuple(one.result() for one in asked)
     return proxies, routes, (Observation(look="preflight", state="ok", ms=since(begun)),)
+
+
+def before_download(system: System, facts: Facts, words: Iterable[str], limit: float = 5.0) -> Facts:
+    """`facts` with what `preflight` says of the hosts that a command names, or of those that it would ask anyway.
+
+    `words` are the command's argv. The answer is redacted as facts are.
+    """
+    from envcheck.probes.redact import redact, secrets_of
+
+    settings = facts.settings or ()
+    hosts = [word for word in words if word.startswith(("http://", "https://")) and host_of(word)]
+    hosts = hosts or [host for host in hosts_of_interest(settings) if host != DEFAULT_INDEX]
+    proxies, routes, seen = preflight(system, hosts, settings, facts.python, limit)
+    whole = msgspec.structs.replace(facts, proxies=proxies, routes=routes, observations=(*facts.observations, *seen))
+    return redact(whole, secrets_of(system))
 
 
 def hosts_of_interest(settings: Iterable[Setting]) -> tuple[str, ...]:
@@ -141,22 +157,26 @@ def _socks_supported(system: System, one: Configured, python: Python) -> bool | 
     return any(files.exists(join(system, folder, "socks.py")) for folder in python.sys_path if folder)
 
 
-def _ask(system: System, found: Proxies, way: Route, limit: float) -> Route:
+def _ask(system: System, found: Proxies, way: Route, named: str, limit: float) -> Route:
     """Make one request the way that a tool would, and say how it went."""
-    if way.host == DEFAULT_INDEX:
-        return way
-    address = None
-    if way.proxy is None:
-        addresses = system.resolve(way.host, limit)
-        address = addresses[0] if addresses else None
-        if address is None:
-            return msgspec.structs.replace(way, error="DNS", asked=True)
-    if way.tool is not None and way.proxy is not None:
+    if way.host == DEFAULT_INDEX or is_loopback(way.host) or (way.tool is not None and way.proxy is not None):
         return way  # a tool's own proxy may want a password, which its settings no longer hold
-    proxy = in_force(found.shared)
-    answer = system.fetch(
-        f"https://{way.host}/", method="HEAD", limit=limit, cap=65536, proxy=proxy.url if proxy and way.proxy else None
+    addresses = () if way.proxy else system.resolve(way.host, limit)
+    if addresses is None:
+        return msgspec.structs.replace(way, error="DNS", asked=True)
+    proxy = in_force(found.shared) if way.proxy else None
+    start = named.partition("://")[0] + "://" if "://" in named else "https://"
+    rest = named.partition("://")[2].partition("/")[0].rpartition("@")[2] or way.host
+    answer = system.fetch(start + rest + "/", method="HEAD", limit=limit, cap=65536, proxy=proxy and proxy.url)
+    return msgspec.structs.replace(
+        way, address=addresses[0] if addresses else None, error=_failure(answer, through=proxy is not None), asked=True
     )
-    # Any status of the host itself shows that it was reached; 407 is the proxy's.
-    error = None if answer.error == "HTTP" and answer.status != 407 else answer.error
-    return msgspec.structs.replace(way, address=address, error=error, asked=True)
+
+
+def _failure(answer: Fetched, *, through: bool) -> str | None:
+    """Any status of the host itself shows that it was reached; a connection that breaks off behind a proxy is its."""
+    if answer.error == "HTTP":
+        return "HTTP 407" if answer.status == 407 else None
+    certificate = "certificate" in (answer.detail or "").lower()
+    broke_off = through and answer.error in ("TLS", "RESET", "PROTOCOL") and not certificate
+    return "PROXY" if broke_off else answer.error
