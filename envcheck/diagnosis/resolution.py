@@ -103,4 +103,4 @@ def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None
         return None
     if any(_ACCELERATOR.match(tag) for tag in tags):
         return "index_tag_missing", "certain"
-    return "index_not_used", "likely" if one.variants else "certain"
+    return "index_not_used", "likely"

@@ -61,6 +61,19 @@ def nvidia_seen(case: Case) -> tuple[Confidence, Evidence] | None:
     return None
 
 
+def some_build_serves(case: Case) -> bool:
+    """Whether any official CUDA build for this system and Python has kernels for a listed GPU; True if unknown."""
+    names = ((gpu.compute_capability, gpu.name) for gpu in case.gpus or ())
+    found = [known or (case.catalogue.capability_of(name) if name else None) for known, name in names]
+    capabilities = [one for one in found if one]
+    if len(capabilities) < len(found) or not capabilities:
+        return True
+    python = ".".join((case.python_version or "").split(".")[:2])
+    rows = (one for one in case.builds_here if one.cuda and (not python or python in one.pythons))
+    kernels = {kernel for one in rows for kernel in one.capabilities}
+    return any(case.catalogue.runs(kernel, one) for kernel in kernels for one in capabilities)
+
+
 def is_jetson(case: Case) -> bool:
     """Whether this is a Jetson board."""
     host = case.facts.host

@@ -7,6 +7,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.misfit import misfits
+from envcheck.diagnosis.torch_build import some_build_serves
 from envcheck.diagnosis.visible import Flaw, Visible, visible
 from envcheck.model.facts import TorchDevice
 from envcheck.model.report import Evidence, Finding, Fix, Severity
@@ -243,7 +244,7 @@ def _expects_gpu(case: Case) -> bool:
         return case.has_nvidia is not False
     if case.build_kind == "rocm":
         return bool(case.amd_pci or case.facts.amd.gpus) or case.facts.pci is None
-    return bool(case.listed) and case.build_kind in ("cpu", None)
+    return bool(case.listed) and case.build_kind in ("cpu", None) and some_build_serves(case)
 
 
 @check("EC403", "weak-true", severity="warning", needs=("cuda_available", "variables"))

@@ -17,6 +17,7 @@ from envcheck.diagnosis.torch_build import (
     is_jetson,
     nvidia_seen,
     rocm_asked,
+    some_build_serves,
 )
 from envcheck.model.report import CONFIDENCES, Confidence, Evidence, Finding, Fix, Severity
 from envcheck.model.text import Text, say
@@ -28,19 +29,13 @@ def _least(*confidences: Confidence) -> Confidence:
     return max(confidences, key=CONFIDENCES.index)
 
 
-def _nothing_better(case: Case) -> bool:
-    """Whether a CPU build is all that this machine's GPU could get, whatever is updated."""
-    plan = case.plan
-    return plan is not None and plan.build is not None and plan.build.variant == "cpu" and not plan.nearest
-
-
 def _need(case: Case, build: CpuBuild) -> tuple[Severity, Confidence, tuple[Evidence, ...]] | None:
     """How much CUDA is missed here: a GPU is seen, or somebody asked for CUDA; None: nobody needs it."""
     wanted = (*case.said("not_compiled_with_cuda"), *case.said("cuda_extension_on_cpu_torch"))
     gpu = nvidia_seen(case)
     if gpu is not None:
         confidence, evidence = gpu
-        if not wanted and not case.pasted and not is_jetson(case) and _nothing_better(case):
+        if not wanted and not case.pasted and not is_jetson(case) and not some_build_serves(case):
             return None
         if confidence != "certain" and not (wanted or case.pasted or case.driver_traces):
             return "info", "likely", (evidence,)
