@@ -16,12 +16,14 @@ from envcheck.model.versions import numbers
 
 LOOK_AGAIN = 180.0
 """Seconds for the second look: the first import of a fresh torch reads gigabytes."""
+ASK_FIRST = 5.0
+"""Seconds in which the package servers must answer before the download."""
 _ERRORS = ("EC6",)
 
 
 def carry_out(world: World, facts: Facts, build: Build, steps: Sequence[Fix], *, python: str | None) -> int:
     """Run the steps in order, then verify; the exit code."""
-    _preflight(world, facts)
+    _preflight(world, facts, steps)
     for step in steps:
         world.write("\n")
         failure = _run(world, step)
@@ -34,9 +36,16 @@ def carry_out(world: World, facts: Facts, build: Build, steps: Sequence[Fix], *,
     return _verify(world, build, python=python)
 
 
-def _preflight(world: World, facts: Facts) -> None:
-    """Proxies, settings and disks that would spoil the download, told before it."""
-    report = examine(world, facts, select=_ERRORS).report
+def _preflight(world: World, facts: Facts, steps: Sequence[Fix]) -> None:
+    """Proxies, settings, disks and hosts that would spoil the download, told before it."""
+    from envcheck.probes.network import before_download
+
+    name = world.voice(say("the way to the package servers"))
+    with Progress(world, ASK_FIRST) as progress:
+        progress.began(name)
+        asked = before_download(world.system, facts, [word for step in steps for word in step.argv], ASK_FIRST)
+        progress.ended(name)
+    report = examine(world, asked, select=_ERRORS).report
     told = [finding for finding in report.findings if finding.severity != "info" and finding.caused_by is None]
     for finding in told:
         world.warn(finding.title)

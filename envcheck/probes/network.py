@@ -63,15 +63,17 @@ def preflight(
 
 
 def before_download(system: System, facts: Facts, words: Iterable[str], limit: float = 5.0) -> Facts:
-    """`facts` with what `preflight` says of the hosts that a command names, or of those that it would ask anyway.
+    """`facts` with what `preflight` says of the hosts that a command and the configuration name.
 
-    `words` are the command's argv. The answer is redacted as facts are.
+    `words` are the command's argv. Hosts that only a tool knows (its default index) are not asked. The answer is
+    redacted as facts are.
     """
+    from envcheck.probes import settings as configuration
     from envcheck.probes.redact import redact, secrets_of
 
-    settings = facts.settings or ()
-    hosts = [word for word in words if word.startswith(("http://", "https://")) and host_of(word)]
-    hosts = hosts or [host for host in hosts_of_interest(settings) if host != DEFAULT_INDEX]
+    settings = configuration.look(system, facts.python, system.cwd())[0]  # those in `facts` are redacted
+    configured = (row.value for row in settings if row.effective and _names_host(row))
+    hosts = [word for word in (*words, *configured) if word.startswith(("http://", "https://")) and host_of(word)]
     proxies, routes, seen = preflight(system, hosts, settings, facts.python, limit)
     whole = msgspec.structs.replace(facts, proxies=proxies, routes=routes, observations=(*facts.observations, *seen))
     return redact(whole, secrets_of(system))
