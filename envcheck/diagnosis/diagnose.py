@@ -75,7 +75,7 @@ def _result(one: Check, status: str, why: Text | None = None) -> CheckResult:
 def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]:
     """Fill `caused_by` (the first finding that explains it) and `explains` (what it explains here).
 
-    A hint explains nothing that is worse than a hint.
+    A hint explains nothing that is worse than a hint. What an effect explains in its turn goes to its own root.
     """
     reach = {one.code: one.explains for one in checks}
     cause: dict[str, str] = {}
@@ -85,6 +85,7 @@ def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]
             explained = explained and (root.severity != "info" or other.severity == "info")
             if explained and other.code != root.code and cause.get(root.code) != other.code:
                 cause.setdefault(other.code, root.code)
+    cause = {effect: _root(effect, cause) for effect in cause}
     effects: dict[str, list[str]] = {}
     for effect, root_code in cause.items():
         effects.setdefault(root_code, []).append(effect)
@@ -107,6 +108,14 @@ def _located(found: Finding, sightings: Mapping[str, tuple[Sighting, ...]]) -> F
         for one in found.evidence
     )
     return msgspec.structs.replace(found, evidence=evidence)
+
+
+def _root(effect: str, cause: dict[str, str]) -> str:
+    """The end of the chain of causes; a circle is cut where it closes."""
+    seen = [effect]
+    while seen[-1] in cause and cause[seen[-1]] not in seen:
+        seen.append(cause[seen[-1]])
+    return seen[-1]
 
 
 def _ranked(findings: Sequence[Finding]) -> list[Finding]:

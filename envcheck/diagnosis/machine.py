@@ -4,6 +4,7 @@ Every answer is None when the facts do not say; pasted text lists only what some
 is unknown as well.
 """
 
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -271,10 +272,17 @@ class Machine:
     # --- torch's build ---------------------------------------------------------------------------------------------
 
     @cached_property
+    def variant(self) -> str | None:
+        """`cu126`, `rocm6.4`, `cpu`, `xpu`, `mps`: as the facts have it, else from the version's local part."""
+        torch = self.facts.torch
+        local = (torch.version or "").partition("+")[2]
+        named = re.match(r"cpu|cu\d{2,3}|rocm\d[\d.]*|xpu", local)
+        return torch.variant or (named[0] if named else None)
+
+    @cached_property
     def build_kind(self) -> BuildKind | None:
         """What torch was built for."""
-        torch = self.facts.torch
-        variant = torch.variant or ""
+        torch, variant = self.facts.torch, self.variant or ""
         if torch.cuda or variant.startswith("cu"):
             return "cuda"
         if torch.hip or variant.startswith("rocm"):
@@ -288,11 +296,10 @@ class Machine:
     @cached_property
     def build_cuda(self) -> str | None:
         """The CUDA version that torch was built with, `12.6`."""
-        torch = self.facts.torch
-        if torch.cuda:
-            return torch.cuda
-        digits = (torch.variant or "").removeprefix("cu")
-        return f"{digits[:-1]}.{digits[-1]}" if digits.isdigit() and (torch.variant or "") != digits else None
+        if self.facts.torch.cuda:
+            return self.facts.torch.cuda
+        digits = re.fullmatch(r"cu(\d{1,2})(\d)", self.variant or "")
+        return f"{digits[1]}.{digits[2]}" if digits else None
 
     @cached_property
     def wants_nvidia(self) -> bool | None:
@@ -324,8 +331,7 @@ class Machine:
         version = self.facts.torch.version
         if version is None or self.build_kind not in ("cuda", "rocm"):
             return
-        base, _, local = version.partition("+")
-        variant = self.facts.torch.variant or local or None
+        base, variant = version.partition("+")[0], self.variant
         cuda = ".".join(self.build_cuda.split(".")[:2]) if self.build_cuda else None
         for one in self.builds_here:
             if one.torch == base and one.variant != "cpu" and (variant == one.variant or (cuda and cuda == one.cuda)):

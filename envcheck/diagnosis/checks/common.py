@@ -4,7 +4,7 @@ from envcheck.diagnosis import exhibits
 from envcheck.diagnosis.case import Case
 from envcheck.model.report import Evidence, Severity
 
-NO_CUDA = ("EC401", "EC410", "EC411", "EC243", "EC901", "EC902")
+NO_CUDA = ("EC401", "EC410", "EC411", "EC233", "EC243", "EC901", "EC902")
 """What a driver that does not work looks like from above."""
 
 _WISH: dict[bool | None, Severity] = {True: "error", None: "warning", False: "info"}

@@ -213,7 +213,7 @@ def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     cause="slurm_no_gpu",
     hears=("slurm_no_gpu", "job_asked_no_gpu"),
     needs=("scheduler",),
-    explains=(*NO_CUDA, "EC202", "EC227", "EC402"),
+    explains=(*NO_CUDA, "EC202", "EC216", "EC227", "EC402"),
 )
 def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """The cluster job was given no GPU.

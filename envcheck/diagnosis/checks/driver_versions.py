@@ -181,11 +181,10 @@ def driver_of_older_release(this: Check, case: Case) -> Iterator[Finding]:
     if not told and (not older or not minimum or not at_least(case.driver_version or "0", minimum)):
         return
     severity: Severity = "error" if told else "warning" if _by_ptx_only(case) else "info"
-    title = say(
-        "The driver ({have}) is older than CUDA {cuda} came with: it cannot compile PTX",
-        have=case.driver_version or "?",
-        cuda=case.build_cuda or "?",
-    )
+    have, cuda = case.driver_version or "?", case.build_cuda or "?"
+    title = say("The driver ({have}) runs CUDA {cuda}, but is too old to compile its PTX", have=have, cuda=cuda)
+    if told:
+        title = say("The NVIDIA driver is too old to compile the PTX that a program brings")
     fixes = remedies.install_driver(case, exact) if severity != "info" else ()
     yield this.finding(title, evidence=(*_driver_evidence(case), *heard(told)), fixes=fixes, severity=severity)
 

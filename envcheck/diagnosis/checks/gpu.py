@@ -103,7 +103,7 @@ def _of_kind(case: Case, prefixes: tuple[str, ...]) -> tuple[PciDevice, ...]:
     cause="gpu_init_failed",
     needs=("nvidia_pci", "driver_version"),
     hears=("legacy_driver",),
-    explains=(*NO_CUDA, "EC216"),
+    explains=(*NO_CUDA, "EC216", "EC237"),
 )
 def gpu_too_old_for_driver(this: Check, case: Case) -> Iterator[Finding]:
     """The driver no longer supports this GPU.
@@ -257,8 +257,8 @@ def gpu_not_initialised(this: Check, case: Case) -> Iterator[Finding]:
 
 CHECKS = (
     no_nvidia_gpu,
-    wrong_kind_of_module,
     gpu_too_old_for_driver,
+    wrong_kind_of_module,
     gpu_lost,
     gpu_hardware_fault,
     gpu_not_initialised,

@@ -140,10 +140,10 @@ def vgpu_not_licensed(this: Check, case: Case) -> Iterator[Finding]:
     """
     told, status = case.said("vgpu_license_or_driver"), case.nvml_status(23, 27)
     virtual = [gpu for gpu in case.listed or () if gpu.virtual or _is_grid(gpu.name)]
-    refused = virtual and case.cuda_available is not True and (status or case.said("exclusive_mode"))
+    works = bool(case.cuda_available) and all(card.kernel_ok is not False for card in case.cards)
+    refused = virtual and not works and (status or case.said("exclusive_mode"))
     if not told and not refused:
         return
-    works = bool(case.cuda_available) and all(card.kernel_ok is not False for card in case.cards)
     severity: Severity = "warning" if works else "error"
     yield this.finding(
         say("The virtual GPU is not licensed, or its driver does not fit the host's"),

@@ -144,7 +144,7 @@ def _wheel_of_older_python(this: Check, case: Case) -> Iterator[Finding]:
     cause="python_32bit",
     hears=("unmet_torch",),
     needs=("python_bits",),
-    explains=("EC101", "EC102", "EC3"),
+    explains=("EC101", "EC102", "EC300"),
 )
 def python_32_bit(this: Check, case: Case) -> Iterator[Finding]:
     """Python is a 32-bit program.
@@ -250,7 +250,7 @@ def emulated_python(this: Check, case: Case) -> Iterator[Finding]:
     "not-cpython",
     cause="python_not_cpython",
     needs=("python_implementation",),
-    explains=("EC3",),
+    explains=("EC300", "EC31"),
 )
 def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
     """This Python is not CPython.
@@ -275,7 +275,7 @@ def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
     "free-threaded-python",
     cause="python_free_threaded",
     needs=("free_threaded",),
-    explains=("EC3",),
+    explains=("EC300", "EC31"),
 )
 def free_threaded_python(this: Check, case: Case) -> Iterator[Finding]:
     """No torch for this free-threaded Python.

@@ -11,7 +11,7 @@ from envcheck.model.text import say
 from envcheck.model.versions import at_least, numbers
 
 
-@check("EC104", "musl", cause="musl", needs=("libc",), hears=("musl",), explains=("EC3",))
+@check("EC104", "musl", cause="musl", needs=("libc",), hears=("musl",), explains=("EC300", "EC31"))
 def musl(this: Check, case: Case) -> Iterator[Finding]:
     """The system's C library is musl.
 
@@ -43,7 +43,7 @@ def musl(this: Check, case: Case) -> Iterator[Finding]:
     cause="glibc_too_old",
     needs=("libc_version",),
     hears=("unmet_torch", "glibc_too_old", "wheels_for_platforms"),
-    explains=("EC3",),
+    explains=("EC300", "EC31"),
 )
 def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The system's glibc is too old for torch.
@@ -176,7 +176,7 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     severity="info",
     cause="macos_x86_64_ended",
     needs=("on_macos",),
-    explains=("EC101", "EC3"),
+    explains=("EC101", "EC300"),
 )
 def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
     """Torch for Macs with an Intel processor has ended.
@@ -218,7 +218,7 @@ def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
     "machine-without-wheels",
     cause="machine_unsupported",
     needs=("host_machine",),
-    explains=("EC3", "EC101", "EC102"),
+    explains=("EC300", "EC101", "EC102"),
 )
 def machine_without_wheels(this: Check, case: Case) -> Iterator[Finding]:
     """Torch has no wheels for this kind of machine.

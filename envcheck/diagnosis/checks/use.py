@@ -47,7 +47,7 @@ def gpu_memory_taken(this: Check, case: Case) -> Iterator[Finding]:
         fixes=(
             remedies.line(say("See who uses it"), "nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv"),
         ),
-        severity="info" if works else "warning",
+        severity="info" if works else "error" if case.said("out_of_memory") else "warning",
     )
 
 
