@@ -3,6 +3,7 @@
 import itertools
 import os
 import struct
+import time
 from pathlib import Path
 
 import msgspec
@@ -13,8 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envcheck.model.facts import Nvidia
+from envcheck.probes import nvidia as nvidia_probe
+from envcheck.probes import smi
 from envcheck.probes.child import WorkerResult
 from envcheck.probes.nvmlfacts import Names, answers
+from envcheck.probes.system import System
 
 LIBRARIES = {"libnvidia-ml": "nvml", "libcuda": "libcuda"}
 
@@ -410,12 +414,7 @@ def test_jetson_with_its_few_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("platform", ["darwin", "freebsd14"])
 def test_systems_without_a_driver_are_not_asked(tmp_path: Path, platform: str) -> None:
-    import time
-
-    from envcheck.probes import nvidia
-    from envcheck.probes.system import System
-
-    found, observations, _ = nvidia.start(System(tmp_path, {}, platform, "arm64"), time.monotonic() + 5).finish()
+    found, observations, _ = nvidia_probe.start(System(tmp_path, {}, platform, "arm64"), time.monotonic() + 5).finish()
     assert {seen.look: seen.state for seen in observations} == {
         "files": "ok",
         **dict.fromkeys(("nvml", "libcuda", "smi"), "skipped"),
@@ -454,3 +453,47 @@ def test_any_events_become_facts(steps: dict[str, object], state: str, stage: st
     assert seen.libcuda.state in ("ok", "failed", "timeout", "crashed", "absent", "skipped")
     assert all(status.name for status in seen.statuses)
     msgspec.json.encode((seen.gpus, seen.libraries, seen.driver_versions, seen.cuda_versions, seen.statuses))
+
+
+# --- Windows, and looks that are cut short --------------------------------------------------------------------------
+
+ADAPTER = "/registry/HKLM/SYSTEM/CurrentControlSet/Control/Class/{4d36e968-e325-11ce-bfc1-08002be10318}/0000/@values"
+
+
+def test_windows_asks_its_own_libraries_by_their_paths(tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path).file(ADAPTER, "ProviderName=NVIDIA\nDriverVersion=31.0.15.5186\n")
+    environ = machine.environ | {"WINDIR": "D:\\Windows", "ProgramFiles": "D:\\Programs"}
+    system = System(tmp_path, environ, "win32", "AMD64")
+    found, observations, _ = nvidia_probe.start(system, time.monotonic() + 20).finish()
+    states = {seen.look: seen.state for seen in observations}
+    assert states == {"files": "ok", "nvml": "absent", "libcuda": "absent", "smi": "absent"}
+    assert [one.name for one in found.libraries] == ["nvml.dll", "nvcuda.dll"]
+    assert (found.libraries[0].error or "").startswith("D:\\Windows\\System32\\nvml.dll: ")
+    assert values(found.driver_versions) == [("551.86", "files")]
+
+
+def test_windows_nvidia_smi_is_found_where_older_drivers_put_it(tmp_path: Path) -> None:
+    place = "D:\\Programs\\NVIDIA Corporation\\NVSMI\\nvidia-smi.exe"
+    FakeMachine(tmp_path).file("/D/Programs/NVIDIA Corporation/NVSMI/nvidia-smi.exe", "", 0o755)
+    assert smi.find(System(tmp_path, {"ProgramFiles": "D:\\Programs"}, "win32")) == place
+
+
+def test_a_look_can_be_given_up(tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path).healthy(1, "nvmlInit_v2=hang")
+    handle = nvidia_probe.start(machine.system(), time.monotonic() + 20)
+    handle.close()
+    assert machine.left_behind() == []
+
+
+def test_nothing_more_is_asked_when_the_time_is_over(tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path).driver().smi("never").program("dmesg", "echo NVRM: never\n")
+    handle = nvidia_probe.start(machine.system(), time.monotonic() + 20)
+    assert handle._worker is not None
+    assert handle._worker._process is not None
+    handle._worker._process.wait(20)
+    handle.deadline = time.monotonic() + 0.02
+    _, observations, messages = handle.finish()
+    seen = {one.look: (one.state, one.detail) for one in observations}
+    assert seen["smi"] == ("skipped", "no time left")
+    assert seen["kernel"] == ("skipped", "no time left")
+    assert messages == ()

@@ -1,11 +1,12 @@
 """The PCI bus as /sys tells it, and Windows' display adapters as the registry does."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from fakegpu.machine import FakeMachine
 
-from envcheck.probes import pci
+from envcheck.probes import pci, registry
 from envcheck.probes.system import System
 
 ADAPTERS = "/registry/HKLM/SYSTEM/CurrentControlSet/Control/Class/{4d36e968-e325-11ce-bfc1-08002be10318}"
@@ -101,3 +102,55 @@ def test_windows_display_driver_tells_its_version(tmp_path: Path) -> None:
     FakeMachine(tmp_path).file(f"{ADAPTERS}/0000/@values", "ProviderName=NVIDIA\nDriverVersion=31.0.15.5186\n")
     seen = driverfiles.look(System(tmp_path, {}, "win32"))
     assert [(one.value, one.look) for one in seen.driver_versions] == [("551.86", "files")]
+
+
+class Winreg:
+    """The three calls of winreg that are used, over a dictionary of keys."""
+
+    HKEY_LOCAL_MACHINE, HKEY_CURRENT_USER = "HKLM", "HKCU"
+    tree = {
+        "HKLM\\A": {"Name": "value", "Number": 7},
+        "HKLM\\A\\B": {},
+        "HKLM\\A\\C": {},
+        "HKCU\\X": {"Y": "z"},
+    }
+
+    class Key(str):
+        def __enter__(self) -> "Winreg.Key":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            """Closed."""
+
+    def OpenKey(self, root: str, path: str) -> Key:  # noqa: N802 - winreg's name
+        key = f"{root}\\{path}"
+        if key not in self.tree:
+            raise FileNotFoundError(key)
+        return self.Key(key)
+
+    def EnumValue(self, key: str, number: int) -> tuple[str, object, int]:  # noqa: N802 - winreg's name
+        items = list(self.tree[key].items())
+        if number >= len(items):
+            raise OSError("no more data")
+        return (*items[number], 1)
+
+    def EnumKey(self, key: str, number: int) -> str:  # noqa: N802 - winreg's name
+        below = [one.rsplit("\\", 1)[1] for one in self.tree if one.rsplit("\\", 1)[0] == key]
+        if number >= len(below):
+            raise OSError("no more data")
+        return below[number]
+
+
+def test_the_real_registry_is_read_through_winreg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "winreg", Winreg())
+    system = System("/", {}, "win32")
+    assert registry.values(system, "HKLM\\A") == {"Name": "value", "Number": "7"}
+    assert registry.keys(system, "HKLM\\A") == ("B", "C")
+    assert registry.values(system, "HKCU\\X") == {"Y": "z"}
+    assert (registry.values(system, "HKLM\\none"), registry.keys(system, "HKLM\\none")) == ({}, ())
+
+
+def test_no_registry_elsewhere() -> None:
+    system = System("/", {}, "win32")
+    assert (registry.values(system, "HKLM\\A"), registry.keys(system, "HKLM\\A")) == ({}, ())
