@@ -14,7 +14,7 @@ Struct = TypeVar("Struct", bound=msgspec.Struct)
 _ESSENTIAL = ("import", "build", "is_available", "device_count")
 _FIRST_STEPS = (None, "interpreter", "packages", "torch files")
 _DEVICE = re.compile(r"(?:device|kernel) (cuda|rocm|xpu|mps):(\d{1,3})")
-_CONTROL = re.compile(r"[^\n\t\x20-\x7e\xa0-\U0010ffff]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 TEXT_CAP = 8192
 _OLDEST = (3, 7)
 """The oldest interpreter that the torch part of the worker is written for."""
