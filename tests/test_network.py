@@ -269,16 +269,16 @@ def test_preflight_does_not_ask_through_a_tools_own_proxy() -> None:
     assert [(way.tool, way.asked, way.error) for way in ways] == [(None, True, "DNS"), ("pip", False, None)]
 
 
-def test_before_download_asks_the_hosts_that_a_command_names() -> None:
+def test_before_download_asks_the_hosts_that_a_command_names(tmp_path: Path) -> None:
     dead = f"http://127.0.0.1:{closed_port()}"
     environ = {"https_proxy": dead, "HOME": "/home/ada", "PIP_INDEX_URL": f"https://{TUNA}/simple", "UV_NO_CONFIG": "1"}
     argv = ["python", "-m", "pip", "install", "torch", "--index-url", "https://bob:pw@mirror.example/whl/cu126"]
-    seen = before_download(on(environ), Facts(), argv)
+    seen = before_download(on(environ, tmp_path), Facts(), argv)
     ways = [(way.host, way.error, way.asked) for way in seen.routes or ()]
     assert ways == [("mirror.example", "REFUSED", True), (TUNA, "REFUSED", True)]
     assert [one.answers for one in seen.proxies or ()] == [False]
     assert [one.look for one in seen.observations] == ["preflight"]
-    seen = before_download(on(environ), Facts(), ["conda", "install", "pytorch-gpu"])
+    seen = before_download(on(environ, tmp_path), Facts(), ["conda", "install", "pytorch-gpu"])
     assert [way.host for way in seen.routes or ()] == [TUNA]
 
 
