@@ -155,3 +155,21 @@ def test_own_folder_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "bin.toml").write_bytes(b"\xff\xfe\0")
     with pytest.raises(EnvcheckError, match="not a mirror file"):
         mirrors(str(tmp_path))
+
+
+def test_the_form_that_the_documentation_shows_is_taken(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[1] / "docs" / "mirrors.md").read_text(encoding="utf-8")
+    shown = text.partition("```toml\n")[2].partition("```")[0]
+    found = mirror("lab", own(tmp_path, shown))
+    assert found.pypi is not None
+    assert found.texts("pypi")[0].msgid == "What to know before using it."
+
+
+def test_the_documentation_shows_what_use_prints() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "mirrors.md").read_text(encoding="utf-8")
+    lines = text.partition("```yaml\n")[2].partition("```")[0].splitlines()
+    tuna = SHIPPED["tuna"]
+    assert tuna.conda_forge is not None
+    assert tuna.conda_forge.url == lines[1].split(": ")[1] + "/conda-forge"
+    assert tuna.pkgs_main is not None
+    assert lines[-1] == f"  - {tuna.pkgs_main.url}"
