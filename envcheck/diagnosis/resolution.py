@@ -52,6 +52,19 @@ def faults(case: Machine) -> Iterator[Verdict]:
         found = _fault(one, case)
         if found is not None:
             yield Verdict(*found, one)
+    yield from _of_uv(case)
+
+
+def _of_uv(case: Machine) -> Iterator[Verdict]:
+    """What uv says in its own words: there is no version with that tag on the indexes that it asked."""
+    for message, groups in case.said("uv_no_version"):
+        asked, _, local = groups.get("spec", "").lstrip("=<>!~ ").partition("+")
+        if not local or groups["name"] != "torch":
+            continue
+        one = Unmet(message, asked, local, offered=(), variants=frozenset(), elsewhere=False)
+        builds = case.catalogue.builds()
+        made = any(build.variant == local and numbers(build.torch) == numbers(asked) for build in builds)
+        yield Verdict("index_not_used" if made else "index_tag_missing", "likely", one)
 
 
 def another_python(case: Machine) -> Message | None:

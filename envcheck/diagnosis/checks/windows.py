@@ -67,7 +67,7 @@ def vc_runtime_missing(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install the newest Visual C++ runtime for x64 and start Python again.
     """
     said = case.said("vc_runtime_missing")
-    named = any("isual C++" in message.text or "140" in message.text for message, _ in said)
+    named = bool(case.said("vc_runtime_named"))
     if not said or not (named or _about_torch(said)):
         return
     yield this.finding(
