@@ -99,7 +99,7 @@ def test_progress_names_what_is_being_waited_for(monkeypatch: pytest.MonkeyPatch
     with Progress(World(system=System(environ={}), err=screen), 60) as progress:
         progress.began("torch")
         assert written.wait(10)
-    assert "\rwaiting for: torch (0 s of 60 s)" in screen.getvalue()
+    assert "\rwaiting for: import torch (0 s of 60 s)" in screen.getvalue()
     assert screen.getvalue().endswith(" \r")
 
 
@@ -108,9 +108,9 @@ def test_progress_counts_from_the_look_that_waits_longest(monkeypatch: pytest.Mo
     for moment, look in ((100.0, "torch"), (103.0, "a look with a long name")):
         monkeypatch.setattr("time.monotonic", lambda moment=moment: moment)
         progress.began(look)
-    assert progress.line(104.2) == "waiting for: torch, a look with a long nam…"
+    assert progress.line(104.2) == "waiting for: import torch, a look with a lo…"
     progress.ended("a look with a long name")
-    assert progress.line(104.2) == "waiting for: torch (4 s of 30 s)"
+    assert progress.line(104.2) == "waiting for: import torch (4 s of 30 s)"
     progress.ended("torch")
     assert progress.line(105.0) == ""
 

@@ -58,7 +58,8 @@ def look(world: World, *, python: str | None, deadline: float, torch: bool) -> F
     from envcheck.commands.progress import Progress
     from envcheck.probes.collect import Options, collect
 
-    threading.Thread(target=_import_ahead, daemon=True).start()
+    if torch:  # without it there is no wait
+        threading.Thread(target=_import_ahead, daemon=True).start()
     with Progress(world, deadline) as progress:
         options = Options(python=python, deadline=deadline, torch=torch, watch=progress)
         return collect(world.system, options)

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 PATIENCE = 1.5
 """Seconds without a word."""
 EVERY = 0.5
+_NAMES = {
+    "interpreter": say("the interpreter"),
+    "torch": say("import torch"),
+    "driver": say("the NVIDIA driver"),
+    "amd": say("the AMD driver"),
+    "host": say("the system"),
+    "settings": say("settings of pip, uv and conda"),
+    "backprop": say("back-propagation"),
+}
 
 
 class Progress:
@@ -58,7 +67,7 @@ class Progress:
             return ""
         text = say(
             "waiting for: {looks} ({seconds} s of {limit} s)",
-            looks=", ".join(pending),
+            looks=", ".join(self._world.voice(_NAMES[look]) if look in _NAMES else look for look in pending),
             seconds=int(now - min(pending.values())),
             limit=f"{self._limit:g}",
         )

@@ -147,6 +147,8 @@ class _Look:
             self._part = self._work()
         except Exception as error:  # noqa: BLE001 - whatever goes wrong, the other looks must go on
             self._part = Part(observations=(self._died("failed", f"{type(error).__name__}: {error}"),))
+        finally:
+            self._watch.ended(self._name)
 
     def answer(self, until: float) -> Part:
         """What it found by `until`; a look that takes longer is left alone."""

@@ -61,11 +61,11 @@ def _pieces(text: str) -> Iterator[str]:
 
 
 def _may_break(before: str, after: str) -> bool:
-    if after == " " or after in _NEVER_FIRST:
+    if " " in (before, after):
+        return after != " "
+    if after in _NEVER_FIRST or before in _NEVER_LAST:
         return False
-    if before == " ":
-        return True
-    return before not in _NEVER_LAST and 2 in (_cells_of(before), _cells_of(after))
+    return 2 in (_cells_of(before), _cells_of(after))
 
 
 def _cells_of(char: str) -> int:
