@@ -70,7 +70,7 @@ def _paired(build: Build, mirror: Mirror, default: str | None, beside: bool, oth
     """A mirror without PyTorch's wheels: the default index's own build where that is the one, else a second mirror."""
     told = say("{mirror} has no wheels for {variant}", mirror=mirror.title, variant=build.variant)
     if build.on_default_index:
-        return Route(default=default, notes=mirror.texts("pypi")[1:])
+        return Route(default=default)
     for other in sorted(others, key=lambda one: mirror.pair.index(one.name) if one.name in mirror.pair else 99):
         if other.name in mirror.pair and _has_wheels(other, build):
             pair = say("torch comes from {mirror}, all else from {other}", mirror=other.title, other=mirror.title)
