@@ -5,6 +5,10 @@ import venv
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("calm", deadline=None)  # a busy machine is no fault of ours
+settings.load_profile("calm")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import json
 from html import escape
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -83,19 +84,13 @@ def test_pages_made_to_hurt_are_read_in_linear_work(piece: str) -> None:
     assert parse(body, "text/html", BASE).links == () or piece == "<a href='x"
 
 
-@given(
-    st.lists(
-        st.text(st.characters(codec="ascii", exclude_characters="\0\r\n\t \\"), min_size=1, max_size=30), max_size=20
-    )
-)
-def test_names_come_back(names: list[str]) -> None:
-    from urllib.parse import quote
+NAMES = st.text(st.characters(codec="ascii", exclude_characters="\0\r\n\t \\"), min_size=1, max_size=30)
 
+
+@given(st.lists(NAMES.filter(lambda name: name not in (".", "..")), max_size=20))
+def test_names_come_back(names: list[str]) -> None:
     body = "".join(f'<a href="{escape(quote(name, safe=""))}">x</a>\n' for name in names)
-    wanted = [name for name in names if name not in (".", "..")]
-    assert [link.name for link in parse(body.encode(), "text/html", BASE).links if link.url.startswith(BASE)][
-        : len(wanted)
-    ] == wanted
+    assert [link.name for link in parse(body.encode(), "text/html", BASE).links] == names
 
 
 @given(st.binary(max_size=400), st.sampled_from(["text/html", "application/json", ""]))

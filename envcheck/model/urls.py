@@ -13,6 +13,7 @@ _AUTHORITY_END = re.compile(r"[/?#\\]")
 _PORT = re.compile(r"[0-9]{1,5}")
 _LOCAL = re.compile(r"[/.~$%]|[A-Za-z]:[\\/]|\\\\")
 _TOKEN = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_-]{20,}")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 _LONGEST = 2048
 
 
@@ -79,7 +80,7 @@ def _host_port(authority: str) -> tuple[str, int | None] | None:
     else:
         host, colon, port = authority.partition(":")
         closed, rest = "]", colon + port
-    if not closed or (rest and not rest.startswith(":")):
+    if not closed or (rest and not rest.startswith(":")) or _BLANK.search(host):
         return None
     if not port:
         return host.lower(), None
