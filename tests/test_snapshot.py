@@ -108,7 +108,7 @@ def test_progress_counts_from_the_look_that_waits_longest(monkeypatch: pytest.Mo
     for moment, look in ((100.0, "torch"), (103.0, "a look with a long name")):
         monkeypatch.setattr("time.monotonic", lambda moment=moment: moment)
         progress.began(look)
-    assert progress.line(104.2) == "waiting for: import torch, a look with a lo…"
+    assert progress.line(104.2) == "waiting for: import torch, a look with a l…"
     progress.ended("a look with a long name")
     assert progress.line(104.2) == "waiting for: import torch (4 s of 30 s)"
     progress.ended("torch")

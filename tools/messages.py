@@ -122,13 +122,33 @@ def fields(message: str) -> set[str]:
 
 
 def _calls() -> Iterator[tuple[str | None, str]]:
+    """The first argument of each `say(...)`: a literal, or a name that the same function gives only literals."""
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not (isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "say"):
-                continue
-            first = node.args[0] if node.args else None
-            literal = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
-            yield literal, f"{path.relative_to(ROOT)}:{node.lineno}"
+        tree = ast.parse(path.read_text("utf-8"))
+        scopes = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.Lambda))]
+        names: dict[int, dict[str, list[str]]] = {}
+        for scope in scopes:
+            names |= dict.fromkeys(map(id, ast.walk(scope)), _literals(scope))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) == "say":
+                where = f"{path.relative_to(ROOT)}:{node.lineno}"
+                first = node.args[0] if node.args else None
+                yield from ((message, where) for message in _messages(first, names.get(id(node), {})))
+
+
+def _messages(first: ast.expr | None, names: dict[str, list[str]]) -> list[str | None]:
+    if isinstance(first, ast.Constant) and isinstance(first.value, str):
+        return [first.value]
+    return [*names.get(first.id, [])] or [None] if isinstance(first, ast.Name) else [None]
+
+
+def _literals(scope: ast.FunctionDef | ast.Lambda) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(scope):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=str(message))):
+                found.setdefault(name, []).append(message)
+    return found
 
 
 def _said() -> Iterator[tuple[str, str]]:
@@ -145,8 +165,7 @@ def _pages() -> Iterator[tuple[str, str]]:
 def _helps() -> Iterator[tuple[str, str]]:
     from envcheck.cli import COMMANDS, cli
 
-    names = cli.list_commands(click.Context(cli))
-    yield from ((COMMANDS[name].help, f"command {name}") for name in names)
+    yield from ((entry.help, f"command {name}") for name, entry in COMMANDS.items())
     yield from _help_of("envcheck", cli)
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from envcheck.catalogue.remedies import override
 from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
@@ -14,7 +16,7 @@ from envcheck.model.text import Text, say
 _WARNINGS = ("capability_not_in_build", "capability_out_of_range")
 
 
-def _found(this: Check, case: Case, direction: Direction, title: str) -> Iterator[Finding]:
+def _found(this: Check, case: Case, direction: Direction, title: Text) -> Iterator[Finding]:
     those = [one for one in misfits(case) if one.direction == direction]
     if not those:
         return
@@ -22,7 +24,7 @@ def _found(this: Check, case: Case, direction: Direction, title: str) -> Iterato
     all_cards = len(case.cards) <= len(those)
     seen_to_fail = case.said("no_kernel_image") or any(card.kernel_ok is False for card in case.cards)
     yield this.finding(
-        say(title, name=first.name, capability=first.capability),
+        msgspec.structs.replace(title, values={"name": str(first.name), "capability": str(first.capability)}),
         why=_why(case, first),
         evidence=tuple(item for one in those for item in one.evidence)[:6] + heard(case.said("no_kernel_image"), 1),
         fixes=_fixes(case, those),
@@ -68,7 +70,10 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     What to do: Install a build whose list has the GPU's architecture. Another driver does not help.
     """
     yield from _found(
-        this, case, "too_new", "{name} (compute capability {capability}) is newer than this build of torch"
+        this,
+        case,
+        "too_new",
+        say("{name} (compute capability {capability}) is newer than this build of torch"),
     )
 
 
@@ -94,7 +99,10 @@ def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     release. A GPU that no build serves can still sit beside the CPU, on which torch computes.
     """
     yield from _found(
-        this, case, "too_old", "{name} (compute capability {capability}) is too old for this build of torch"
+        this,
+        case,
+        "too_old",
+        say("{name} (compute capability {capability}) is too old for this build of torch"),
     )
 
 
