@@ -1,5 +1,6 @@
 """What a plan is made for: the few facts that decide which build is right, each None where they do not say."""
 
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -110,7 +111,8 @@ def _machine(facts: Facts) -> str | None:
 def _macos(facts: Facts) -> str | None:
     if facts.host.os != "macos":
         return None
-    return ".".join(str(part) for part in numbers(facts.host.os_name or "")[:2]) or None
+    found = re.search(r"\d+(\.\d+)?", facts.host.os_name or "")
+    return found[0] if found else None
 
 
 def _nvidia_device(gpu: Gpu, catalogue: Catalogue) -> Device:
