@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from envcheck.catalogue.mirrors import OFFICIAL, Mirror, mirror
+from envcheck.catalogue.mirrors import Mirror, mirror
 from envcheck.commands.mirror_tables import Answer, kind_name
+from envcheck.commands.progress import Progress
 from envcheck.commands.world import World
 from envcheck.model.text import Text, say
 from envcheck.model.urls import host_of, without_credentials
@@ -31,14 +32,15 @@ def questions(world: World, names: Sequence[str], variant: str | None, own: str 
         EnvcheckError: a name that is no mirror's.
     """
     chosen = variant or _newest_cuda(world)
-    known = [one for one in world.catalogue.mirrors(own).values() if one.name != OFFICIAL or names]
     asked: list[Question] = []
     for name in names:
         if "://" in name:
             asked.append(Question(host_of(name) or name, say("index"), name, is_page=True))
         else:
             asked += _of_mirror(mirror(name, own), chosen)
-    return asked if names else [one for each in known for one in _of_mirror(each, chosen)]
+    return (
+        asked if names else [one for each in world.catalogue.mirrors(own).values() for one in _of_mirror(each, chosen)]
+    )
 
 
 def _newest_cuda(world: World) -> str:
@@ -66,8 +68,16 @@ def _of_mirror(one: Mirror, variant: str) -> Iterator[Question]:
 def ask(world: World, asked: Sequence[Question], limit: float) -> list[Answer]:
     """Read all pages at once, then measure one file of each alone, so that they do not slow each other."""
     asker = Asker(world.system)
-    pages = iter(asker.examine_all([one.url for one in asked if one.is_page], limit))
-    return [_of_page(asker, one, next(pages), limit) if one.is_page else _of_file(asker, one, limit) for one in asked]
+    answers = []
+    with Progress(world, limit) as progress:
+        progress.began(world.voice(say("index pages")))
+        pages = iter(asker.examine_all([one.url for one in asked if one.is_page], limit))
+        progress.ended(world.voice(say("index pages")))
+        for one in asked:
+            progress.began(one.mirror)
+            answers.append(_of_page(asker, one, next(pages), limit) if one.is_page else _of_file(asker, one, limit))
+            progress.ended(one.mirror)
+    return answers
 
 
 def _of_page(asker: Asker, one: Question, page: Index, limit: float) -> Answer:
