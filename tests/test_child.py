@@ -1,6 +1,7 @@
 """Workers: what they say, how they die, what they leave."""
 
 import json
+import subprocess
 import sys
 import time
 import uuid
@@ -11,7 +12,7 @@ from helpers.faketorch import left_behind
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envcheck.probes.child import KEPT, Worker, WorkerResult, run_worker
+from envcheck.probes.child import KEPT, Worker, WorkerResult, end, run_worker, spawn
 from envcheck.probes.events import Log
 
 SAY = """
@@ -195,3 +196,19 @@ def test_no_descriptor_is_lost(tmp_path: Path) -> None:
     for _ in range(5):
         run('say(event="bye")', tmp_path)
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
+
+
+def test_a_process_that_outlives_its_kill_is_left_alone() -> None:
+    """As one in uninterruptible sleep would: nothing waits for it, and nothing complains about it later."""
+    process = spawn(["/bin/sleep", "100"], subprocess.DEVNULL, subprocess.DEVNULL, {}, "/")
+    ends, process.wait = process.wait, never  # type: ignore[method-assign]
+    begun = time.monotonic()
+    assert end(process) is None
+    assert time.monotonic() - begun < 0.2
+    assert process.returncode is not None
+    process.returncode, process.wait = None, ends  # type: ignore[method-assign]
+    assert process.wait(10) == -9
+
+
+def never(timeout: float | None = None) -> int:
+    raise subprocess.TimeoutExpired("sleep", timeout or 0)

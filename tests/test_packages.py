@@ -156,6 +156,16 @@ def test_files_that_an_interrupted_installation_left_out(look: Look, tmp_path: P
     assert look().torch.broken_files == ("torch/lib/libc10.so", "torch/lib/libshm.so.1")
 
 
+def test_a_record_of_a_real_size_is_read_by_its_libraries_only(look: Look, tmp_path: Path) -> None:
+    site = faketorch.write(tmp_path / "site")
+    lines = [f"torch/include/some.sorted/header{number}.so.h,sha256=x,{number}" for number in range(20_000)]
+    lines[7] = "torch/lib/libgone.so,sha256=x,7"
+    faketorch.write_dist(
+        site, "torch", "2.6.0", record="\n".join([*lines, "torch/__init__.py,,", "torch/lib/last.dll,,9"])
+    )
+    assert look().torch.broken_files == ("torch/lib/libgone.so", "torch/lib/last.dll")
+
+
 def test_metadata_without_a_package(look: Look, tmp_path: Path) -> None:
     faketorch.write_dist(tmp_path / "site", "torch", "2.6.0+cu124", record="")
     facts = look(torch=True)

@@ -202,7 +202,8 @@ def _refuse(asked: str, result: WorkerResult) -> None:
     """Say that what a person named is no interpreter, unless it is one that this look cannot read."""
     if "interpreter" in result.errors:
         return
-    words = [line.strip() for line in packages.cleaned(result.output).split("\n") if line.strip()]
+    lines = packages.cleaned(result.output).split("\n")
+    words = [line.strip() for line in lines if line.strip() and "script.py" not in line]
     why = result.signal or result.detail or result.state
     what = say("not a Python interpreter, or one that cannot start: {why}", why=": ".join([why, *words[-1:]])[:300])
     raise EnvcheckError(what, where=asked, mend=say("try `{command}`", command=join([asked, "--version"])))

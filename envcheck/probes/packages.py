@@ -14,6 +14,7 @@ Struct = TypeVar("Struct", bound=msgspec.Struct)
 _ESSENTIAL = ("import", "build", "is_available", "device_count")
 _FIRST_STEPS = (None, "interpreter", "packages", "torch files")
 _DEVICE = re.compile(r"(?:device|kernel) (cuda|rocm|xpu|mps):(\d{1,3})")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 TEXT_CAP = 8192
 _OLDEST = (3, 7)
@@ -182,6 +183,8 @@ def _devices(result: WorkerResult) -> Iterator[TorchDevice]:
         known = dict(_dict(result.values, f"device {kind}:{index}"))
         ok, error = _kernel(result, f"{kind}:{index}")
         error = error or result.errors.get(f"device {kind}:{index}", {}).get("text")
+        if kind == "cuda" and _UUID.fullmatch(str(known.get("uuid"))):
+            known["uuid"] = f"GPU-{known['uuid']}"  # as the driver writes it
         yield _struct(TorchDevice, known | {"kind": kind, "index": int(index), "kernel_ok": ok, "kernel_error": error})
 
 

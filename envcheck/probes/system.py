@@ -178,7 +178,7 @@ class System:
 
     def home(self) -> str | None:
         """The user's home directory."""
-        return self.env("USERPROFILE" if self.windows else "HOME") or self.env("HOME")
+        return self.env("USERPROFILE" if self.windows else "HOME") or self.env("HOME") or self._account("pw_dir")
 
     def cwd(self) -> str:
         """The working directory; the root when it was removed under our feet."""
@@ -189,7 +189,18 @@ class System:
 
     def user(self) -> str | None:
         """The user's name."""
-        return self.env("USER") or self.env("LOGNAME") or self.env("USERNAME")
+        return self.env("USER") or self.env("LOGNAME") or self.env("USERNAME") or self._account("pw_name")
+
+    def _account(self, field: str) -> str | None:
+        """What the account database says of this process' user."""
+        if self.fake or not hasattr(os, "getuid"):
+            return None
+        import pwd
+
+        try:
+            return str(getattr(pwd.getpwuid(os.getuid()), field)) or None
+        except KeyError:
+            return None
 
     def hostname(self) -> str | None:
         """The machine's network name."""

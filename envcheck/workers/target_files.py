@@ -312,8 +312,23 @@ def broken_files(folder, path):
         return ["torch/__init__.py"]
     records = [name for name in names_in(folder) if re.match(r"torch-\d.*\.dist-info$", name)]
     record = read(os.path.join(folder, records[0], "RECORD"), 16 << 20) if records else None
-    wanted = re.compile(r"^(torch/(?:__init__\.py|[^,\n]+\.(?:so|dll|pyd|dylib)[.\d]*)),[^,\n]*,(\d*)", re.MULTILINE)
-    return [name for name, size in wanted.findall(record or "") if not whole(os.path.join(folder, name), size)][:20]
+    wanted = re.compile(r"(torch/(?:__init__\.py|[^,]+\.(?:so|dll|pyd|dylib)[.\d]*)),[^,]*,(\d*)")
+    found = [
+        wanted.match(line) for line in lines_with(record or "", ("torch/__init__.py,", ".so", ".dll", ".pyd", ".dylib"))
+    ]
+    sizes = [match.groups() for match in found if match]
+    return [name for name, size in sizes if not whole(os.path.join(folder, name), size)][:20]
+
+
+def lines_with(text, words):
+    """Lines that hold one of the words, in order; fast on a megabyte that has few of them."""
+    starts = set()
+    for word in words:
+        place = text.find(word)
+        while place >= 0:
+            starts.add(text.rfind("\n", 0, place) + 1)
+            place = text.find(word, place + 1)
+    return [text[start : text.find("\n", start) % (len(text) + 1)] for start in sorted(starts)]
 
 
 def whole(path, size):
