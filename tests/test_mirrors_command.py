@@ -37,7 +37,7 @@ def say(
     out, err = Told(), Told()
     stdin = io.StringIO() if answer is None else Typed(answer)
     seen = {"HOME": str(home), "PATH": "/nowhere", "COLUMNS": "100"} | (environ or {})
-    code = run(["mirrors", *argv], World(system=System("/", seen, "linux"), out=out, err=err, stdin=stdin))
+    code = run(["mirrors", *argv], World(system=System(root, seen, "linux"), out=out, err=err, stdin=stdin))
     return code, out.getvalue(), err.getvalue()
 
 
@@ -179,7 +179,7 @@ def test_a_file_that_cannot_be_edited_stops_all_edits(home: Path) -> None:
 
 
 def test_no_home(home: Path) -> None:
-    code, _, err = say(home, "use", "tuna", environ={"HOME": ""})
+    code, _, err = say(home, "use", "tuna", environ={"HOME": ""}, root=home)
     assert code == Exit.USAGE
     assert "no home directory" in err
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from envcheck.catalogue.mirrors import OFFICIAL, Mirror
+from envcheck.catalogue.mirrors import OFFICIAL, Kind, Mirror
 from envcheck.commands.world import World
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Python
@@ -20,7 +20,7 @@ from envcheck.probes.system import System
 from envcheck.render.clean import clean
 from envcheck.render.table import hanging
 
-_CONDA_NAMES = {"conda_forge": "conda-forge", "pytorch_channel": "pytorch", "nvidia_channel": "nvidia"}
+_CONDA_NAMES: dict[Kind, str] = {"conda_forge": "conda-forge", "pytorch_channel": "pytorch", "nvidia_channel": "nvidia"}
 _YES = ("y", "yes", "是", "好")
 
 
@@ -56,7 +56,7 @@ def _edit(tool: str, chosen: Mirror) -> Edit | None:
     if tool != "conda":
         url = chosen.pypi.url if chosen.pypi else None
         return None if url is None else pip_index(url) if tool == "pip" else uv_index(url)
-    records = {name: chosen.usable(kind) for kind, name in _CONDA_NAMES.items()}  # type: ignore[call-overload] # kinds
+    records = {name: chosen.usable(kind) for kind, name in _CONDA_NAMES.items()}
     custom = {name: one.url.rpartition("/")[0] for name, one in records.items() if one is not None and one.url}
     main = chosen.pkgs_main
     return conda_channels(custom, [main.url] if main and main.url else []) if custom else None
