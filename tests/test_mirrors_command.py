@@ -32,7 +32,7 @@ class Told(io.StringIO):
 
 
 def say(
-    home: Path, *argv: str, answer: str | None = None, environ: dict[str, str] | None = None
+    home: Path, *argv: str, answer: str | None = None, environ: dict[str, str] | None = None, root: Path | str = "/"
 ) -> tuple[int, str, str]:
     out, err = Told(), Told()
     stdin = io.StringIO() if answer is None else Typed(answer)
