@@ -239,7 +239,10 @@ class Machine:
     def driver_answered(self) -> bool | None:
         """True when any look says anything of NVIDIA's driver: a version, a library, a status, a GPU."""
         nvidia = self.facts.nvidia
-        known = (nvidia.driver_versions, nvidia.library_versions, nvidia.libraries, nvidia.statuses, nvidia.gpus)
+        known = (
+            *(nvidia.driver_versions, nvidia.library_versions, nvidia.cuda_versions),
+            *(nvidia.libraries, nvidia.statuses, nvidia.gpus),
+        )
         return True if any(known) else None
 
     @cached_property

@@ -103,9 +103,9 @@ def new_environment(case: Case, version: str) -> tuple[Fix, ...]:
 
 
 def best_python(builds: Sequence[Build]) -> str | None:
-    """The newest ordinary Python that one of `builds` serves."""
-    pythons = {python for build in builds for python in build.pythons if not python.endswith("t")}
-    return max(pythons, key=numbers, default=None)
+    """An ordinary Python that `builds` serve: the newest but one, which other packages serve as well."""
+    pythons = sorted({name for build in builds for name in build.pythons if not name.endswith("t")}, key=numbers)
+    return pythons[-2] if len(pythons) > 2 else pythons[-1] if pythons else None
 
 
 def of_newest_release(builds: Sequence[Build]) -> list[Build]:
@@ -154,14 +154,14 @@ def install_driver(case: Case, minimum: str | None = None) -> tuple[Fix, ...]:
     if host.container not in (None, "none"):
         return (_on_the_host(minimum),)
     if host.os == "windows":
-        return (_driver_page(minimum), reboot(case))
+        return (driver_page(minimum), reboot(case))
     return (*_linux_driver(case, minimum), reboot(case))
 
 
 def _linux_driver(case: Case, minimum: str | None) -> tuple[Fix, ...]:
     known = distribution(case.facts.host.os_name)
     if known is None or not known.driver:
-        return (_driver_page(minimum),)
+        return (driver_page(minimum),)
     first: tuple[Fix, ...] = ()
     if known.driver_note:
         first = (step(say("Add the package repository that carries the driver: {url}", url=page(known.driver_note))),)
@@ -174,7 +174,8 @@ def _install_text(minimum: str | None) -> Text:
     return say("Install an NVIDIA driver of version {minimum} or newer", minimum=minimum)
 
 
-def _driver_page(minimum: str | None) -> Fix:
+def driver_page(minimum: str | None = None) -> Fix:
+    """The vendor's page, where no command is known to bring the driver."""
     url = page("nvidia_driver")
     if minimum is None:
         return step(say("Install the NVIDIA driver for your GPU from {url}", url=url))
@@ -183,7 +184,7 @@ def _driver_page(minimum: str | None) -> Fix:
 
 def _windows_driver_for_wsl(minimum: str | None) -> tuple[Fix, ...]:
     return (
-        _driver_page(minimum),
+        driver_page(minimum),
         step(say("That driver belongs on Windows, not inside WSL: WSL brings its libraries in by itself")),
         line(say("Then, in PowerShell on Windows, update WSL and start it anew"), "wsl --update; wsl --shutdown"),
     )
@@ -309,4 +310,4 @@ def install_container_toolkit(case: Case) -> tuple[Fix, ...]:
 def report_it(case: Case) -> tuple[Fix, ...]:
     """Keep a snapshot, which a person who helps can examine elsewhere."""
     what = say("Save what envcheck saw (secrets removed) and show it to whoever helps you")
-    return (envcheck(case, what, "snapshot", "--output", "machine.json"),)
+    return (envcheck(case, what, "snapshot", "machine.json"),)

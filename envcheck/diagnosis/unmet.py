@@ -103,12 +103,9 @@ def _requirement(text: str) -> tuple[str, str | None]:
 
 
 def _reason(one: Unmet, case: Machine) -> Reason | None:
-    if case.facts.host.os == "macos" and (one.local or "").startswith("cu"):
-        return Reason("no_cuda_on_macos", one, "certain")
-    if case.facts.python.bits == 32:
-        return Reason("python_32bit", one, "certain")
-    if _is_musl(case):
-        return Reason("musl", one, "certain")
+    blame = _system_to_blame(one, case)
+    if blame is not None:
+        return Reason(blame, one, "certain")
     wanted = [build for build in case.builds_here if _is_wanted(build, one)]
     python = _python_of(case)
     if python is not None and wanted:
@@ -118,8 +115,27 @@ def _reason(one: Unmet, case: Machine) -> Reason | None:
     return _from_the_list(one, case, wanted)
 
 
+def _system_to_blame(one: Unmet, case: Machine) -> Blame | None:
+    """What the system or the kind of interpreter rules out, whatever the release."""
+    if case.facts.host.os == "macos" and (one.local or "").startswith("cu"):
+        return "no_cuda_on_macos"
+    if case.facts.python.bits == 32:
+        return "python_32bit"
+    if _is_musl(case):
+        return "musl"
+    return "macos_x86_64_ended" if _past_intel_macs(one, case) else None
+
+
 def _is_musl(case: Machine) -> bool:
     return "musl" in (case.facts.python.libc, case.facts.host.libc)
+
+
+def _past_intel_macs(one: Unmet, case: Machine) -> bool:
+    """Whether the release is newer than the last one for macOS on Intel, and this is such a Mac."""
+    if (case.facts.host.os, case.facts.host.machine) != ("macos", "x86_64") or one.asked is None:
+        return False
+    last = _newest(list(case.builds_here))
+    return last is not None and numbers(one.asked) > last
 
 
 def _is_wanted(build: Build, one: Unmet) -> bool:
@@ -150,10 +166,10 @@ def _known_python(one: Unmet, case: Machine, wanted: list[Build], python: str) -
 
 def _old_glibc(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
     """glibc, when it is known to be older than what every wanted build needs, or uv named the platforms."""
-    needs = [build for build in wanted if build.libc]
     have = case.facts.python.libc_version or case.facts.host.libc_version
-    if have and needs and len(needs) == len(wanted) and not any(at_least(have, build.libc or "0") for build in needs):
-        return Reason("glibc_too_old", one, "certain", needs[0])
+    rows = [build for build in wanted if build.os == "linux"]
+    if have and rows and not any(at_least(have, build.libc or "0") for build in rows):
+        return Reason("glibc_too_old", one, "certain", rows[0])
     return None
 
 
@@ -186,8 +202,6 @@ def _list_ends_early(one: Unmet, case: Machine, wanted: list[Build], last: tuple
     rows = [build for build in case.builds_here if not variants or build.variant in variants]
     if _newest(rows) == last:
         return None  # the index itself ends here
-    if case.facts.host.os == "macos" and case.facts.host.machine == "x86_64":
-        return Reason("macos_x86_64_ended", one, "certain", wanted[0])
     newest_need = max((build.libc or "0" for build in wanted), key=numbers)
     old_glibc = [build for build in rows if build.os == "linux" and not at_least(build.libc or "0", newest_need)]
     hints = " ".join(groups.get("platforms", "") for _, groups in case.said("wheels_for_platforms"))

@@ -10,7 +10,7 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA, cards_on_bus, owns_its_driver
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.model.facts import Gpu, PciDevice
-from envcheck.model.report import Evidence, Finding
+from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import numbers
 
@@ -88,9 +88,13 @@ def wrong_kind_of_module(this: Check, case: Case) -> Iterator[Finding]:
             *map(exhibits.pci, (needs_open or needs_closed)[:2]),
             *heard(told_open or told_closed),
         ),
-        fixes=(remedies.step(what), *remedies.install_driver(case)),
+        fixes=(remedies.step(what), *(remedies.install_driver(case) if to_open else _from_the_page(case))),
         confidence="certain" if told_open or told_closed else "likely",
     )
+
+
+def _from_the_page(case: Case) -> tuple[Fix, ...]:
+    return (remedies.driver_page(), remedies.reboot(case))
 
 
 def _of_kind(case: Case, prefixes: tuple[str, ...]) -> tuple[PciDevice, ...]:
