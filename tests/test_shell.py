@@ -28,7 +28,7 @@ def test_a_real_shell_expands_home_and_user_and_nothing_else(word: str) -> None:
     ran = subprocess.run(
         ["sh", "-c", f"printf '%s' {join([word])}"], env=env, capture_output=True, text=True, check=True
     )
-    expected = re.sub(r"\$USER(?![A-Za-z0-9_])", "a b", re.sub(r"^~(?=$|/)", "/home/a b", word))
+    expected = re.sub(r"\$USER(?![A-Za-z0-9_])", "a b", re.sub(r"\A~(?=\Z|/)", "/home/a b", word))
     assert ran.stdout == expected
 
 

@@ -13,7 +13,7 @@ Shell = Literal["sh", "cmd", "powershell"]
 
 HOME = "~"
 USER = "$USER"
-_PLACES = re.compile(r"(^~(?=$|[/\\])|\$USER(?![A-Za-z0-9_]))")
+_PLACES = re.compile(r"(\A~(?=\Z|[/\\])|\$USER(?![A-Za-z0-9_]))")
 
 _CMD_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/\\+@~")
 _POWERSHELL_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.:/\\+~")
