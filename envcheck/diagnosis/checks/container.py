@@ -40,9 +40,9 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
     What it means: Docker was asked for a GPU (--gpus) and has nothing that could provide it: the NVIDIA Container
     Toolkit is not installed, or Docker was not told of it.
 
-    Common causes: A fresh host. Docker from snap, or Docker Desktop's own engine, which does not see the toolkit.
+    Common causes: a fresh host; Docker from snap, or Docker Desktop's own engine, which does not see the toolkit.
 
-    What to do: Install nvidia-container-toolkit on the host, configure the runtime, and restart Docker.
+    What to do: install nvidia-container-toolkit on the host, configure the runtime, and restart Docker.
     """
     told = case.said("container_toolkit_missing")
     if told:
@@ -64,13 +64,13 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
 def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """The container was started without its host's GPUs.
 
-    What it means: A container sees a GPU only when it is started with it: then the runtime brings in the devices
+    What it means: a container sees a GPU only when it is started with it: then the runtime brings in the devices
     (/dev/nvidia0) and the driver's libraries (libcuda). Here one of them is missing.
 
-    Common causes: docker run without --gpus all; --privileged does not replace it. A pod without a limit for
-    nvidia.com/gpu. NVIDIA_VISIBLE_DEVICES=void or none. NVIDIA_DRIVER_CAPABILITIES without "compute".
+    Common causes: docker run without --gpus all; --privileged does not replace it; a pod without a limit for
+    nvidia.com/gpu; NVIDIA_VISIBLE_DEVICES=void or none; NVIDIA_DRIVER_CAPABILITIES without "compute".
 
-    What to do: Start the container with its GPUs.
+    What to do: start the container with its GPUs.
     """
     told = case.said("container_no_gpu") or _started_without(case)
     lacking = _lacking(case)
@@ -129,14 +129,14 @@ def _lacking(case: Case) -> tuple[Evidence, ...]:
 def container_lost_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """The container had its GPUs and lost them.
 
-    What it means: The device files are there, but opening them is refused, and NVML says "Unknown Error". The host
+    What it means: the device files are there, but opening them is refused, and NVML says "Unknown Error". The host
     took the permission away while the container ran; outside everything works.
 
-    Common causes: systemctl daemon-reload on the host (an update does it, too) rewrites the cgroup's device rules, of
-    which systemd does not know those that the container runtime added.
+    Common causes: systemctl daemon-reload on the host (an update does it, too) rewrites the cgroup's device rules,
+    of which systemd does not know those that the container runtime added.
 
-    What to do: Start the container anew. To keep it from coming back, let Docker use cgroupfs, or hand the GPUs over
-    through CDI.
+    What to do: start the container anew. To keep it from coming back, let Docker use cgroupfs, or hand the GPUs
+    over through CDI.
     """
     told, status = case.said("container_lost_gpu_cgroup"), case.nvml_status(999)
     refused = [node for node in case.nodes or () if node.error == "EPERM"]
@@ -178,10 +178,10 @@ def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: /dev/nvidia0 or /dev/nvidiactl is there, but this user may not open it, so CUDA finds no device.
 
-    Common causes: The files are limited to a group. A cluster or a sandbox takes the access away outside of jobs. A
+    Common causes: the files are limited to a group; a cluster or a sandbox takes the access away outside of jobs; a
     container runs as a user without the rights.
 
-    What to do: Become a member of the group that owns the files and log in anew, or ask for a GPU in the job.
+    What to do: become a member of the group that owns the files and log in anew, or ask for a GPU in the job.
     """
     told, status = case.said("access_blocked"), case.nvml_status(4, 17)
     denied = [
@@ -218,13 +218,13 @@ def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
 def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """The cluster job was given no GPU.
 
-    What it means: The program runs inside a job of a scheduler, and the job did not ask for a GPU. The scheduler hides
-    the node's GPUs from it.
+    What it means: the program runs inside a job of a scheduler, and the job did not ask for a GPU. The scheduler
+    hides the node's GPUs from it.
 
-    Common causes: --gres=gpu:1 (or --gpus=1) is missing in the job script. The partition has no GPUs. The program runs
-    on a login node.
+    Common causes: --gres=gpu:1 (or --gpus=1) is missing in the job script; the partition has no GPUs; the program
+    runs on a login node.
 
-    What to do: Ask for a GPU in the job.
+    What to do: ask for a GPU in the job.
     """
     told = case.said("slurm_no_gpu") or _asked_for_none(case)
     in_job = case.scheduler not in (None, "none")

@@ -24,12 +24,12 @@ def _bound_to(case: Case, driver: str) -> tuple[PciDevice, ...]:
 def gpu_given_to_vm(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU is set aside for a virtual machine.
 
-    What it means: The kernel driver vfio-pci holds the card, so that a virtual machine can have it. NVIDIA's driver on
-    this system cannot use it meanwhile.
+    What it means: the kernel driver vfio-pci holds the card, so that a virtual machine can have it. NVIDIA's driver
+    on this system cannot use it meanwhile.
 
-    Common causes: PCI passthrough was set up for a virtual machine. A guide for it was followed and left half done.
+    Common causes: PCI passthrough was set up for a virtual machine; a guide for it was followed and left half done.
 
-    What to do: Run PyTorch inside the virtual machine that has the card, or give the card back to NVIDIA's driver.
+    What to do: run PyTorch inside the virtual machine that has the card, or give the card back to NVIDIA's driver.
     """
     held = _bound_to(case, "vfio-pci")
     if not held:
@@ -61,13 +61,13 @@ def gpu_given_to_vm(this: Check, case: Case) -> Iterator[Finding]:
 def nouveau_active(this: Check, case: Case) -> Iterator[Finding]:
     """The free driver nouveau holds the GPU.
 
-    What it means: The kernel gave the card to nouveau, which draws the screen but knows no CUDA. NVIDIA's driver
+    What it means: the kernel gave the card to nouveau, which draws the screen but knows no CUDA. NVIDIA's driver
     cannot take a card that another driver holds.
 
-    Common causes: NVIDIA's driver was never installed, or its installation did not get as far as blocking nouveau.
-    After a kernel update the NVIDIA module was missing and nouveau stepped in.
+    Common causes: NVIDIA's driver was never installed, or its installation did not get as far as blocking nouveau;
+    after a kernel update the NVIDIA module was missing and nouveau stepped in.
 
-    What to do: Install NVIDIA's driver, block nouveau, renew the initial RAM disk, and restart.
+    What to do: install NVIDIA's driver, block nouveau, renew the initial RAM disk, and restart.
     """
     held, told = _bound_to(case, "nouveau"), case.said("nouveau_bound")
     nouveau = case.module("nouveau")
@@ -108,13 +108,13 @@ def _instead_of_nouveau(case: Case) -> tuple[Fix, ...]:
 def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
     """No NVIDIA driver is installed.
 
-    What it means: There is an NVIDIA GPU, but neither a kernel driver for it nor the driver's libraries (libcuda,
+    What it means: there is an NVIDIA GPU, but neither a kernel driver for it nor the driver's libraries (libcuda,
     nvcuda.dll). PyTorch brings CUDA along, but never the driver.
 
-    Common causes: A fresh system. A CUDA toolkit was installed without the driver. The driver was removed by an
+    Common causes: a fresh system; a CUDA toolkit was installed without the driver; the driver was removed by an
     update of the system.
 
-    What to do: Install the NVIDIA driver of your distribution, or from NVIDIA on Windows, and restart.
+    What to do: install the NVIDIA driver of your distribution, or from NVIDIA on Windows, and restart.
     """
     told = case.said("driver_missing")
     unbound = [card for card in case.nvidia_pci or () if card.driver in _NOBODY]
@@ -148,14 +148,14 @@ def _message_fits(case: Case) -> bool:
 def secure_boot_refuses_driver(this: Check, case: Case) -> Iterator[Finding]:
     """Secure Boot refuses the driver's kernel module.
 
-    What it means: The firmware lets only signed code into the kernel. The NVIDIA module was built and signed on this
-    machine with a key that the firmware does not know yet, so the kernel rejects it.
+    What it means: the firmware lets only signed code into the kernel. The NVIDIA module was built and signed on
+    this machine with a key that the firmware does not know yet, so the kernel rejects it.
 
-    Common causes: The driver was installed with Secure Boot on, and the question about the key (MOK) at the next start
-    was skipped.
+    Common causes: the driver was installed with Secure Boot on, and the question about the key (MOK) at the next
+    start was skipped.
 
-    What to do: Ask the firmware to accept the key, restart, and confirm it on the blue screen (Enroll MOK). Or switch
-    Secure Boot off in the firmware's settings.
+    What to do: ask the firmware to accept the key, restart, and confirm it on the blue screen (Enroll MOK). Or
+    switch Secure Boot off in the firmware's settings.
     """
     told = case.said("secure_boot")
     on_disk = case.facts.nvidia.modeset_files
@@ -188,14 +188,14 @@ def secure_boot_refuses_driver(this: Check, case: Case) -> Iterator[Finding]:
 def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
     """The driver is installed, but its kernel module is not loaded.
 
-    What it means: The driver's programs and libraries are there, but the kernel runs without the module nvidia. Then
-    nvidia-smi says that it could not communicate with the NVIDIA driver (NVML error 9).
+    What it means: the driver's programs and libraries are there, but the kernel runs without the module nvidia.
+    Then nvidia-smi says that it could not communicate with the NVIDIA driver (NVML error 9).
 
-    Common causes: A kernel update for which the module was not built (DKMS failed, kernel headers missing). The module
-    was refused or taken out.
+    Common causes: a kernel update for which the module was not built (DKMS failed, kernel headers missing); the
+    module was refused or taken out.
 
-    What to do: Load the module; if it does not exist for the running kernel, build it; the kernel log says what stood
-    in the way.
+    What to do: load the module; if it does not exist for the running kernel, build it; the kernel log says what
+    stood in the way.
     """
     told, status = case.said("module_not_loaded"), case.nvml_status(9)
     if case.facts.host.wsl or case.facts.host.jetson or case.nvidia_module_loaded or _others_hold_all(case):
@@ -247,12 +247,13 @@ def _load_or_build(case: Case, *, no_file: bool) -> tuple[Fix, ...]:
 def driver_libraries_missing(this: Check, case: Case) -> Iterator[Finding]:
     """The kernel module is loaded, but the driver's libraries are missing.
 
-    What it means: The kernel drives the GPU, but libcuda.so.1 or libnvidia-ml.so.1 cannot be found, and without
+    What it means: the kernel drives the GPU, but libcuda.so.1 or libnvidia-ml.so.1 cannot be found, and without
     libcuda no program can use CUDA.
 
-    Common causes: Only the kernel part of the driver was installed. The libraries lie where the loader does not look.
+    Common causes: only the kernel part of the driver was installed; the libraries lie where the loader does not
+    look.
 
-    What to do: Install the driver's libraries in the version of the module, or run ldconfig when they are there.
+    What to do: install the driver's libraries in the version of the module, or run ldconfig when they are there.
     """
     if not case.nvidia_module_loaded or not owns_its_driver(case) or case.facts.host.os != "linux":
         return

@@ -27,13 +27,13 @@ def _ended(case: Case, state: str) -> Observation | None:
 def driver_hung(this: Check, case: Case) -> Iterator[Finding]:
     """The driver does not answer.
 
-    What it means: A call into the driver did not come back in time. Programs that use the GPU hang in the same way,
+    What it means: a call into the driver did not come back in time. Programs that use the GPU hang in the same way,
     and may not even be killed (state D).
 
-    Common causes: The GPU fell off the bus or its firmware hangs. A known fault of a driver version. A very slow start
-    where no program keeps the driver awake.
+    Common causes: the GPU fell off the bus or its firmware hangs; a known fault of a driver version; a very slow
+    start where no program keeps the driver awake.
 
-    What to do: Read the kernel log for Xid messages, restart the machine, and update the driver if it comes back.
+    What to do: read the kernel log for Xid messages, restart the machine, and update the driver if it comes back.
     """
     hung = _ended(case, "timeout")
     if hung is None:
@@ -55,12 +55,12 @@ def _works(case: Case) -> bool:
 def driver_library_crashed(this: Check, case: Case) -> Iterator[Finding]:
     """A library of the driver crashes.
 
-    What it means: The process that asked the driver was ended by a signal (SIGSEGV, SIGBUS, SIGABRT) inside the
+    What it means: the process that asked the driver was ended by a signal (SIGSEGV, SIGBUS, SIGABRT) inside the
     driver's library.
 
-    Common causes: A file of the driver is damaged or cut short. Parts of two driver versions are mixed.
+    Common causes: a file of the driver is damaged or cut short; parts of two driver versions are mixed.
 
-    What to do: Install the driver anew, and restart.
+    What to do: install the driver anew, and restart.
     """
     crashed = _ended(case, "crashed")
     if crashed is None or crashed.signal is None:
@@ -85,13 +85,13 @@ def _paths(case: Case) -> tuple[Evidence, ...]:
 def driver_library_foreign(this: Check, case: Case) -> Iterator[Finding]:
     """A library that calls itself NVIDIA's ended the process.
 
-    What it means: The process that loaded the library ended without a word and without a signal. NVIDIA's libraries do
-    not do that: this one is a stub or a stand-in.
+    What it means: the process that loaded the library ended without a word and without a signal. NVIDIA's libraries
+    do not do that: this one is a stub or a stand-in.
 
-    Common causes: A library of a simulator, a test or a remote-GPU product lies before the driver's on the search
+    Common causes: a library of a simulator, a test or a remote-GPU product lies before the driver's on the search
     path.
 
-    What to do: Look at the path shown, and take it out of LD_LIBRARY_PATH or ld.so.conf.
+    What to do: look at the path shown, and take it out of LD_LIBRARY_PATH or ld.so.conf.
     """
     ended = next((one for one in (_ended(case, "crashed"), _ended(case, "failed")) if one), None)
     if ended is None or ended.signal is not None or ended.returncode != 0 or ended.look == "smi":
@@ -115,12 +115,12 @@ def driver_library_foreign(this: Check, case: Case) -> Iterator[Finding]:
 def stub_libcuda(this: Check, case: Case) -> Iterator[Finding]:
     """The toolkit's stub stands in for the driver's libcuda.
 
-    What it means: The CUDA toolkit ships an empty libcuda in a folder named stubs, for linking only. The loader found
-    that one before the driver's, so CUDA reports error 34 or no device.
+    What it means: the CUDA toolkit ships an empty libcuda in a folder named stubs, for linking only. The loader
+    found that one before the driver's, so CUDA reports error 34 or no device.
 
-    Common causes: The stubs folder is in LD_LIBRARY_PATH or in ld.so.conf.
+    Common causes: the stubs folder is in LD_LIBRARY_PATH or in ld.so.conf.
 
-    What to do: Take the stubs folder out of the search path.
+    What to do: take the stubs folder out of the search path.
     """
     told, status = case.said("stub_libcuda_34"), case.cuda_status(34)
     stubs = [one for one in case.facts.nvidia.libraries if "/stubs/" in (one.path or "")]
@@ -156,12 +156,12 @@ def _loader_path(case: Case) -> tuple[Fix, ...]:
 def driver_library_unreadable(this: Check, case: Case) -> Iterator[Finding]:
     """A library of the driver cannot be loaded.
 
-    What it means: The file is there, but the loader refuses it: it is made for another processor or word size (wrong
-    ELF class), or it is damaged (file too short, invalid ELF header).
+    What it means: the file is there, but the loader refuses it: it is made for another processor or word size
+    (wrong ELF class), or it is damaged (file too short, invalid ELF header).
 
-    Common causes: An interrupted installation, a full disk, a 32-bit library before the 64-bit one.
+    Common causes: an interrupted installation, a full disk, a 32-bit library before the 64-bit one.
 
-    What to do: Install the driver's libraries anew.
+    What to do: install the driver's libraries anew.
     """
     told = case.said("driver_library_unreadable")
     if not told or case.listed:
@@ -186,13 +186,14 @@ def driver_library_unreadable(this: Check, case: Case) -> Iterator[Finding]:
 def forward_compatibility_refused(this: Check, case: Case) -> Iterator[Finding]:
     """A compatibility library is used on a GPU that may not use it.
 
-    What it means: A folder named compat holds a libcuda newer than the driver. Only data-centre GPUs may use it; on
+    What it means: a folder named compat holds a libcuda newer than the driver. Only data-centre GPUs may use it; on
     others CUDA reports error 804.
 
-    Common causes: A container image puts /usr/local/cuda/compat first. A package cuda-compat was installed on a
+    Common causes: a container image puts /usr/local/cuda/compat first; a package cuda-compat was installed on a
     machine with a GeForce GPU.
 
-    What to do: Let the loader find the driver's own libcuda first, or update the driver so that compat is not needed.
+    What to do: let the loader find the driver's own libcuda first, or update the driver so that compat is not
+    needed.
     """
     told, status = case.said("forward_compat_804"), case.cuda_status(804)
     if not told and not status:
@@ -230,9 +231,9 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
     What it means: CUDA reports error 803: the libcuda that the loader picked is of a version that the kernel module
     does not work with.
 
-    Common causes: The driver was updated and the machine not restarted. An image brings its own libcuda (compat).
+    Common causes: the driver was updated and the machine not restarted; an image brings its own libcuda (compat).
 
-    What to do: Restart the machine; in a container, take the image's libcuda out of the way.
+    What to do: restart the machine; in a container, take the image's libcuda out of the way.
     """
     told, status = case.said("libcuda_mismatch_803"), case.cuda_status(803)
     if not told and not status:
@@ -262,12 +263,12 @@ def _compat(case: Case) -> bool:
 def driver_lacks_function(this: Check, case: Case) -> Iterator[Finding]:
     """The driver's library lacks a function that was asked for.
 
-    What it means: The library answered NVML error 13: the driver is older than the function. What it would have told
-    stays unknown; PyTorch may work all the same.
+    What it means: the library answered NVML error 13: the driver is older than the function. What it would have
+    told stays unknown; PyTorch may work all the same.
 
-    Common causes: An old driver, or a stand-in library that has only a part of the functions.
+    Common causes: an old driver, or a stand-in library that has only a part of the functions.
 
-    What to do: Update the driver if something else here asks for it.
+    What to do: update the driver if something else here asks for it.
     """
     status = case.nvml_status(13)
     if status is None:
@@ -282,12 +283,12 @@ def driver_lacks_function(this: Check, case: Case) -> Iterator[Finding]:
 def nvidia_smi_broken(this: Check, case: Case) -> Iterator[Finding]:
     """The program nvidia-smi does not work.
 
-    What it means: nvidia-smi was found, but it failed, hung or said nothing that can be read. PyTorch does not use it;
-    when the driver's library answers, this does not matter.
+    What it means: nvidia-smi was found, but it failed, hung or said nothing that can be read. PyTorch does not use
+    it; when the driver's library answers, this does not matter.
 
-    Common causes: A driver without its programs, a wrapper script of the same name, a very slow driver.
+    Common causes: a driver without its programs, a wrapper script of the same name, a very slow driver.
 
-    What to do: Nothing, if torch works. Else see the other findings.
+    What to do: nothing, if torch works. Else see the other findings.
     """
     seen = case.smi_look
     if seen is None or seen.state not in ("failed", "timeout", "crashed"):
@@ -302,12 +303,13 @@ def nvidia_smi_broken(this: Check, case: Case) -> Iterator[Finding]:
 def driver_slow(this: Check, case: Case) -> Iterator[Finding]:
     """The driver takes seconds to wake up.
 
-    What it means: The first call into the driver took several seconds. Every program that starts on the GPU waits as
-    long.
+    What it means: the first call into the driver took several seconds. Every program that starts on the GPU waits
+    as long.
 
-    Common causes: No program keeps the driver awake, so that each start initialises all GPUs (persistence mode off).
+    Common causes: no program keeps the driver awake, so that each start initialises all GPUs (persistence mode
+    off).
 
-    What to do: Switch persistence mode on.
+    What to do: switch persistence mode on.
     """
     slow = next(
         (
@@ -337,11 +339,11 @@ def driver_slow(this: Check, case: Case) -> Iterator[Finding]:
 def driver_answers_unknown_error(this: Check, case: Case) -> Iterator[Finding]:
     """The driver answers with an error that no check here knows.
 
-    What it means: A call into the driver failed, and none of the known causes fits.
+    What it means: a call into the driver failed, and none of the known causes fits.
 
-    Common causes: A rare state of driver or hardware.
+    Common causes: a rare state of driver or hardware.
 
-    What to do: Look the number up, read the kernel log, and show a snapshot to whoever helps you.
+    What to do: look the number up, read the kernel log, and show a snapshot to whoever helps you.
     """
     if case.listed or case.cuda_available:
         return

@@ -23,13 +23,13 @@ from envcheck.model.versions import at_least, cuda_of_int, same_release
 def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """The driver's libraries and its kernel module are of different versions.
 
-    What it means: The files on disk are of one driver version, the module in the kernel is of another. They refuse to
-    work together: nvidia-smi says "Driver/library version mismatch" (NVML error 18).
+    What it means: the files on disk are of one driver version, the module in the kernel is of another. They refuse
+    to work together: nvidia-smi says "Driver/library version mismatch" (NVML error 18).
 
-    Common causes: An update, often an unattended one, replaced the driver, and the machine was not restarted since.
-    In a container: the image brings driver libraries of its own.
+    Common causes: an update, often an unattended one, replaced the driver, and the machine was not restarted since;
+    in a container: the image brings driver libraries of its own.
 
-    What to do: Restart the machine. In a container, take the driver packages out of the image.
+    What to do: restart the machine. In a container, take the driver packages out of the image.
     """
     told, status = case.said("driver_lib_mismatch"), case.nvml_status(18)
     module, library = _versions_apart(case)
@@ -90,13 +90,13 @@ def _bring_together(case: Case) -> tuple[Fix, ...]:
 def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The driver is too old for this build of torch.
 
-    What it means: Every CUDA version needs a driver of at least some version. Within CUDA 11 and later an older driver
-    of the same major version will do; below that, CUDA does not start.
+    What it means: every CUDA version needs a driver of at least some version. Within CUDA 11 and later an older
+    driver of the same major version will do; below that, CUDA does not start.
 
-    Common causes: A plain install brought the newest CUDA, and the driver is some years old. A container image is
+    Common causes: a plain install brought the newest CUDA, and the driver is some years old; a container image is
     newer than the host.
 
-    What to do: Install the build of torch that suits the driver, or update the driver. The CUDA toolkit (nvcc) does
+    What to do: install the build of torch that suits the driver, or update the driver. The CUDA toolkit (nvcc) does
     not matter for it.
     """
     told = case.said("driver_too_old")
@@ -164,12 +164,12 @@ def _build_or_driver(case: Case, minimum: str | None) -> tuple[Fix, ...]:
 def driver_of_older_release(this: Check, case: Case) -> Iterator[Finding]:
     """The driver is older than the CUDA release that torch was built with.
 
-    What it means: Within one major version of CUDA an older driver runs newer builds, with one limit: it cannot
+    What it means: within one major version of CUDA an older driver runs newer builds, with one limit: it cannot
     compile their PTX. That matters for GPUs that the build holds only PTX for, and for extensions that bring PTX.
 
-    Common causes: The driver is of an earlier release of the same CUDA major version.
+    Common causes: the driver is of an earlier release of the same CUDA major version.
 
-    What to do: Nothing while your programs run. If one says "the provided PTX was compiled with an unsupported
+    What to do: nothing while your programs run. If one says "the provided PTX was compiled with an unsupported
     toolchain", update the driver.
     """
     told = case.said("ptx_toolchain")

@@ -22,13 +22,13 @@ _DAMAGED = ("CORRUPTED_INFOROM", "INSUFFICIENT_POWER", "IRQ_ISSUE", "ECC_ERROR")
 def no_nvidia_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """There is no NVIDIA GPU.
 
-    What it means: No NVIDIA card is on the bus, so CUDA is not for this machine. That is no fault: torch computes on
-    the CPU, and a GPU of another maker has builds of its own.
+    What it means: no NVIDIA card is on the bus, so CUDA is not for this machine. That is no fault: torch computes
+    on the CPU, and a GPU of another maker has builds of its own.
 
-    Common causes: A laptop, a server or a virtual machine without such a GPU. A GPU that was not passed through to a
-    virtual machine.
+    Common causes: a laptop, a server or a virtual machine without such a GPU; a GPU that was not passed through to
+    a virtual machine.
 
-    What to do: Nothing. The CPU serves for development, tests, inference and the training of small models; the CPU
+    What to do: nothing. The CPU serves for development, tests, inference and the training of small models; the CPU
     build is the smallest download.
     """
     if case.has_nvidia is not False or case.on_macos or case.build_kind in ("rocm", "xpu"):
@@ -58,10 +58,10 @@ def wrong_kind_of_module(this: Check, case: Case) -> Iterator[Finding]:
     What it means: NVIDIA's driver comes with an open and a proprietary kernel module. The newest GPUs work with the
     open one only, GPUs before Turing with the proprietary one only. With the wrong one, no device is found.
 
-    Common causes: A new GPU was put into a machine that had the proprietary driver. The package of the other kind was
-    chosen.
+    Common causes: a new GPU was put into a machine that had the proprietary driver; the package of the other kind
+    was chosen.
 
-    What to do: Install the driver package of the right kind (the open one has "open" in its name), and restart.
+    What to do: install the driver package of the right kind (the open one has "open" in its name), and restart.
     """
     told_open, told_closed = case.said("open_module_required"), case.said("open_module_refused")
     module, rule = case.module("nvidia"), mends().open_module
@@ -112,12 +112,12 @@ def _of_kind(case: Case, prefixes: tuple[str, ...]) -> tuple[PciDevice, ...]:
 def gpu_too_old_for_driver(this: Check, case: Case) -> Iterator[Finding]:
     """The driver no longer supports this GPU.
 
-    What it means: NVIDIA ends the support of old GPU families with a certain driver branch. A newer driver loads, but
-    finds no device that it supports.
+    What it means: NVIDIA ends the support of old GPU families with a certain driver branch. A newer driver loads,
+    but finds no device that it supports.
 
-    Common causes: The distribution moved on to a newer driver branch.
+    Common causes: the distribution moved on to a newer driver branch.
 
-    What to do: Install the last branch that supports the GPU, and keep the system from replacing it.
+    What to do: install the last branch that supports the GPU, and keep the system from replacing it.
     """
     told = case.said("legacy_driver")
     last = max(mends().last_branch, key=lambda row: numbers(row.capability))
@@ -152,13 +152,14 @@ def gpu_too_old_for_driver(this: Check, case: Case) -> Iterator[Finding]:
 def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
     """A GPU no longer answers.
 
-    What it means: The driver lost its connection to a GPU while it ran (Xid 79, "fallen off the bus", GPU_IS_LOST), or
-    a GPU waits for a reset.
+    What it means: the driver lost its connection to a GPU while it ran (Xid 79, "fallen off the bus", GPU_IS_LOST),
+    or a GPU waits for a reset.
 
-    Common causes: Power supply or cables, heat, a loose card or riser, the firmware of the mainboard, a broken card.
+    Common causes: power supply or cables, heat, a loose card or riser, the firmware of the mainboard, a broken
+    card.
 
-    What to do: Restart the machine (switch it off and on). If it comes back: check power cables and cooling, limit the
-    clocks or the power, update the firmware, have the card exchanged. On a cluster, drain the node.
+    What to do: restart the machine (switch it off and on). If it comes back: check power cables and cooling, limit
+    the clocks or the power, update the firmware, have the card exchanged. On a cluster, drain the node.
     """
     told, status = case.said("gpu_lost_xid"), case.nvml_status(15, 16)
     lost = [gpu for gpu in case.listed or () if gpu.error in _LOST]
@@ -199,13 +200,13 @@ def _broken(gpu: Gpu) -> Evidence:
 def gpu_hardware_fault(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU reports a fault of its hardware.
 
-    What it means: The driver reports a damaged infoROM, missing power, lost interrupts, or memory errors that ECC
+    What it means: the driver reports a damaged infoROM, missing power, lost interrupts, or memory errors that ECC
     could not correct.
 
-    Common causes: An extra power cable that is not plugged in, a failing card, memory that wears out.
+    Common causes: an extra power cable that is not plugged in, a failing card, memory that wears out.
 
-    What to do: Check the power cables, reset or restart, and have the card exchanged if it stays. On a cluster, drain
-    the node.
+    What to do: check the power cables, reset or restart, and have the card exchanged if it stays. On a cluster,
+    drain the node.
     """
     told, status = case.said("gpu_hardware_fault"), case.nvml_status(8, 11, 14)
     broken = [gpu for gpu in case.listed or () if gpu.error in _DAMAGED]
@@ -235,13 +236,13 @@ def gpu_hardware_fault(this: Check, case: Case) -> Iterator[Finding]:
 def gpu_not_initialised(this: Check, case: Case) -> Iterator[Finding]:
     """The driver is loaded, but could not start the GPU.
 
-    What it means: The kernel module runs and the card is on the bus, yet the driver lists no device ("No devices were
-    found", RmInitAdapter failed in the kernel log).
+    What it means: the kernel module runs and the card is on the bus, yet the driver lists no device ("No devices
+    were found", RmInitAdapter failed in the kernel log).
 
-    Common causes: A driver that does not fit the GPU (too old for it, or the proprietary module for a GPU that needs
-    the open one). A card without power or in a deep sleep (revision ff). A firmware setting.
+    Common causes: a driver that does not fit the GPU (too old for it, or the proprietary module for a GPU that
+    needs the open one); a card without power or in a deep sleep (revision ff); a firmware setting.
 
-    What to do: Read the kernel log; install the newest driver; restart with the power off for a moment.
+    What to do: read the kernel log; install the newest driver; restart with the power off for a moment.
     """
     told = case.said("gpu_init_failed")
     bound = [card for card in case.nvidia_pci or () if card.driver == "nvidia" or card.revision == "ff"]

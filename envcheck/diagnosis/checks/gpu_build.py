@@ -61,13 +61,13 @@ def _fixes(case: Case, those: list[Misfit]) -> tuple[Fix, ...]:
 def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU is newer than this build of torch.
 
-    What it means: A build of torch holds machine code for a list of GPU architectures (compute capabilities). This GPU
-    is newer than all of them. torch.cuda.is_available() may say True, but the first computation fails with "no kernel
-    image is available for execution on the device".
+    What it means: a build of torch holds machine code for a list of GPU architectures (compute capabilities). This
+    GPU is newer than all of them. torch.cuda.is_available() may say True, but the first computation fails with "no
+    kernel image is available for execution on the device".
 
-    Common causes: An old release is pinned. The build was made with a CUDA version from before the GPU.
+    Common causes: an old release is pinned; the build was made with a CUDA version from before the GPU.
 
-    What to do: Install a build whose list has the GPU's architecture. Another driver does not help.
+    What to do: install a build whose list has the GPU's architecture. Another driver does not help.
     """
     yield from _found(
         this,
@@ -88,15 +88,15 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
 def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU is older than what this build of torch supports.
 
-    What it means: Newer builds leave out old GPU architectures (compute capabilities). This build has no machine code
-    for this GPU. torch.cuda.is_available() may say True, but the first computation fails with "no kernel image is
-    available for execution on the device".
+    What it means: newer builds leave out old GPU architectures (compute capabilities). This build has no machine
+    code for this GPU. torch.cuda.is_available() may say True, but the first computation fails with "no kernel image
+    is available for execution on the device".
 
-    Common causes: The newest build was installed on a GPU of an older generation. A release often has several builds,
-    and the one with the lower CUDA version serves older GPUs.
+    Common causes: the newest build was installed on a GPU of an older generation; a release often has several
+    builds, and the one with the lower CUDA version serves older GPUs.
 
-    What to do: Install a build whose list has the GPU's architecture, mostly one for a lower CUDA version or an older
-    release. A GPU that no build serves can still sit beside the CPU, on which torch computes.
+    What to do: install a build whose list has the GPU's architecture, mostly one for a lower CUDA version or an
+    older release. A GPU that no build serves can still sit beside the CPU, on which torch computes.
     """
     yield from _found(
         this,
@@ -120,9 +120,9 @@ def false_capability_warning(this: Check, case: Case) -> Iterator[Finding]:
     What it means: torch warns that the GPU's compute capability lies beyond its list, but code for a lower minor
     version of the same architecture runs on it: a GB10 (12.1) runs kernels for 12.0.
 
-    Common causes: A GPU that came out after the release.
+    Common causes: a GPU that came out after the release.
 
-    What to do: Nothing. A newer release does not warn.
+    What to do: nothing. A newer release does not warn.
     """
     for one in misfits(case):
         if one.direction == "fits":
@@ -149,14 +149,14 @@ def false_capability_warning(this: Check, case: Case) -> Iterator[Finding]:
 def amd_gpu_without_kernels(this: Check, case: Case) -> Iterator[Finding]:
     """This build of torch has no code for the AMD GPU.
 
-    What it means: A ROCm build holds machine code for a list of targets (gfx names). This GPU's target is not in it,
-    and the first computation fails (hipErrorNoBinaryForGpu, invalid device function).
+    What it means: a ROCm build holds machine code for a list of targets (gfx names). This GPU's target is not in
+    it, and the first computation fails (hipErrorNoBinaryForGpu, invalid device function).
 
-    Common causes: A consumer or integrated GPU that ROCm's official builds leave out. A release that is older than the
-    GPU, or that dropped it.
+    Common causes: a consumer or integrated GPU that ROCm's official builds leave out; a release that is older than
+    the GPU, or that dropped it.
 
-    What to do: Install a build that has the target. For some families, HSA_OVERRIDE_GFX_VERSION lets the GPU run the
-    kernels of a close relative; AMD does not support that.
+    What to do: install a build that has the target. For some families, HSA_OVERRIDE_GFX_VERSION lets the GPU run
+    the kernels of a close relative; AMD does not support that.
     """
     told = case.said("rocm_arch_missing")
     targets = [gfx for gfx in case.amd_targets or () if not _served(case, gfx)]

@@ -22,13 +22,14 @@ from envcheck.model.text import say
 def fabric_manager_down(this: Check, case: Case) -> Iterator[Finding]:
     """The GPUs wait for the fabric manager.
 
-    What it means: On machines whose GPUs are joined by NVSwitch (HGX, DGX) a service, the fabric manager, has to set
-    up the links. Until it has, CUDA reports error 802, system not yet initialized, and nvidia-smi works all the same.
+    What it means: on machines whose GPUs are joined by NVSwitch (HGX, DGX) a service, the fabric manager, has to
+    set up the links. Until it has, CUDA reports error 802, system not yet initialized, and nvidia-smi works all the
+    same.
 
-    Common causes: nvidia-fabricmanager is not installed, not started, or of another version than the driver. In a
+    Common causes: nvidia-fabricmanager is not installed, not started, or of another version than the driver; in a
     virtual machine or container it has to run on the host.
 
-    What to do: Install the fabric manager in exactly the driver's version, and start it.
+    What to do: install the fabric manager in exactly the driver's version, and start it.
     """
     told, status = case.said("fabric_manager_802"), case.cuda_status(802)
     waiting = [gpu for gpu in case.listed or () if gpu.fabric_state in ("not_started", "in_progress")]
@@ -65,13 +66,13 @@ def _fabric(case: Case) -> tuple[Fix, ...]:
 def mig_without_instance(this: Check, case: Case) -> Iterator[Finding]:
     """MIG is on, but no instance was made.
 
-    What it means: The GPU is set to be divided (Multi-Instance GPU), but it has no instances. CUDA then sees no device
-    on it.
+    What it means: the GPU is set to be divided (Multi-Instance GPU), but it has no instances. CUDA then sees no
+    device on it.
 
     Common causes: MIG was switched on and the instances were not made, or they were lost at a restart (they do not
     survive it).
 
-    What to do: Make instances, or switch MIG off to use the whole GPU.
+    What to do: make instances, or switch MIG off to use the whole GPU.
     """
     empty = [gpu for gpu in case.listed or () if gpu.mig_enabled and gpu.mig_devices == ()]
     if not empty or case.cuda_available:
@@ -105,12 +106,12 @@ def mig_without_instance(this: Check, case: Case) -> Iterator[Finding]:
 def unified_memory(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU shares the memory of the system.
 
-    What it means: CPU and GPU use the same memory, so the driver reports no memory of the GPU's own ("N/A"). torch can
-    use what the system has free.
+    What it means: CPU and GPU use the same memory, so the driver reports no memory of the GPU's own ("N/A"). torch
+    can use what the system has free.
 
-    Common causes: A GB10 (DGX Spark), a Jetson, or another integrated GPU.
+    Common causes: a GB10 (DGX Spark), a Jetson, or another integrated GPU.
 
-    What to do: Nothing. Mind that other programs take from the same memory.
+    What to do: nothing. Mind that other programs take from the same memory.
     """
     shared = [gpu for gpu in case.listed or () if gpu.unified_memory]
     for gpu in shared[:1]:
@@ -131,12 +132,12 @@ def unified_memory(this: Check, case: Case) -> Iterator[Finding]:
 def vgpu_not_licensed(this: Check, case: Case) -> Iterator[Finding]:
     """The virtual GPU lacks a licence, or its driver does not fit the host's.
 
-    What it means: A vGPU (GRID) works fully only with a licence from a licence server, and with a guest driver that
+    What it means: a vGPU (GRID) works fully only with a licence from a licence server, and with a guest driver that
     fits the host's. Without them CUDA is slowed down or refused ("busy or unavailable").
 
-    Common causes: The licence server is not set up or not reached. The guest has the ordinary driver.
+    Common causes: the licence server is not set up or not reached; the guest has the ordinary driver.
 
-    What to do: Install the GRID guest driver of the provider, set the licence server, and restart nvidia-gridd.
+    What to do: install the GRID guest driver of the provider, set the licence server, and restart nvidia-gridd.
     """
     told, status = case.said("vgpu_license_or_driver"), case.nvml_status(23, 27)
     virtual = [gpu for gpu in case.listed or () if gpu.virtual or _is_grid(gpu.name)]

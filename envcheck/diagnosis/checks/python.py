@@ -41,13 +41,13 @@ def _outside(case: Case) -> int:
 def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """Python is too old for torch.
 
-    What it means: The wanted release of torch has no wheel for this version of Python; pip then lists only older
+    What it means: the wanted release of torch has no wheel for this version of Python; pip then lists only older
     releases, or none at all.
 
-    Common causes: The system's own Python is some years old. A new release of torch dropped that Python.
+    Common causes: the system's own Python is some years old; a new release of torch dropped that Python.
 
-    What to do: Make an environment with a newer Python and install torch there. If the old Python must stay, install
-    the newest release of torch that still serves it.
+    What to do: make an environment with a newer Python and install torch there. If the old Python must stay,
+    install the newest release of torch that still serves it.
     """
     reason = unmet.blamed(case, "python_too_old")
     if reason is not None:
@@ -77,12 +77,12 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
 def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
     """Python is too new for the wanted torch.
 
-    What it means: The wanted release of torch was published before this version of Python, so there is no wheel for
+    What it means: the wanted release of torch was published before this version of Python, so there is no wheel for
     it. pip says "from versions: none", or lists only releases newer than the one that was asked for.
 
-    Common causes: A new Python came with a system update or a fresh installer. A project pins an old torch.
+    Common causes: a new Python came with a system update or a fresh installer; a project pins an old torch.
 
-    What to do: Make an environment with a Python that the release serves, or take a newer release of torch.
+    What to do: make an environment with a Python that the release serves, or take a newer release of torch.
     """
     reason = unmet.blamed(case, "python_too_new")
     if reason is not None:
@@ -152,9 +152,9 @@ def python_32_bit(this: Check, case: Case) -> Iterator[Finding]:
     What it means: torch is published for 64-bit Python only. A 32-bit interpreter sees no wheel of it: pip says
     "from versions: none", or lists nothing but 0.1.2.
 
-    Common causes: On Windows the 32-bit installer of Python was taken. A 32-bit system runs on a small board.
+    Common causes: on Windows the 32-bit installer of Python was taken; a 32-bit system runs on a small board.
 
-    What to do: Install the 64-bit Python, and make the environment anew with it.
+    What to do: install the 64-bit Python, and make the environment anew with it.
     """
     reason = unmet.blamed(case, "python_32bit")
     if case.facts.python.bits != 32 and reason is None:
@@ -186,9 +186,9 @@ def externally_managed(this: Check, case: Case) -> Iterator[Finding]:
     What it means: pip refuses to install into an interpreter that is marked EXTERNALLY-MANAGED (PEP 668), since it
     would overwrite files of the system's packages.
 
-    Common causes: The Python of Debian 12, Ubuntu 23.04, Fedora or Homebrew is used without a virtual environment.
+    Common causes: the Python of Debian 12, Ubuntu 23.04, Fedora or Homebrew is used without a virtual environment.
 
-    What to do: Make a virtual environment and install torch there. Do not use --break-system-packages.
+    What to do: make a virtual environment and install torch there. Do not use --break-system-packages.
     """
     told = case.said("externally_managed")
     python = case.facts.python
@@ -216,12 +216,12 @@ def externally_managed(this: Check, case: Case) -> Iterator[Finding]:
 def emulated_python(this: Check, case: Case) -> Iterator[Finding]:
     """Python is made for another processor than this machine's.
 
-    What it means: The interpreter runs under emulation (Rosetta on Apple silicon, x64 emulation on Windows on Arm).
+    What it means: the interpreter runs under emulation (Rosetta on Apple silicon, x64 emulation on Windows on Arm).
     Its packages are those of the emulated processor: they are slow, old, and see no Apple GPU.
 
-    Common causes: A conda or Homebrew that was copied from an Intel Mac. An x86_64 installer on an Arm machine.
+    Common causes: a conda or Homebrew that was copied from an Intel Mac; an x86_64 installer on an Arm machine.
 
-    What to do: Install a Python for arm64 and make the environment anew.
+    What to do: install a Python for arm64 and make the environment anew.
     """
     platform = (case.python_platform or "").replace("_", "-")
     if case.facts.host.machine not in ("arm64", "aarch64") or not platform.endswith(("x86-64", "amd64")):
@@ -259,7 +259,7 @@ def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
 
     Common causes: PyPy was chosen for its speed, or comes first on PATH.
 
-    What to do: Make an environment with CPython.
+    What to do: make an environment with CPython.
     """
     if case.python_implementation == "CPython" or case.torch_imported:
         return
@@ -280,12 +280,12 @@ def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
 def free_threaded_python(this: Check, case: Case) -> Iterator[Finding]:
     """No torch for this free-threaded Python.
 
-    What it means: A free-threaded interpreter (3.13t, 3.14t) takes only wheels that were built for it, and torch has
-    them for some versions and systems only.
+    What it means: a free-threaded interpreter (3.13t, 3.14t) takes only wheels that were built for it, and torch
+    has them for some versions and systems only.
 
-    Common causes: The free-threaded interpreter was installed by mistake or out of curiosity.
+    Common causes: the free-threaded interpreter was installed by mistake or out of curiosity.
 
-    What to do: Use the ordinary interpreter of the same version, or the free-threaded one that torch serves.
+    What to do: use the ordinary interpreter of the same version, or the free-threaded one that torch serves.
     """
     short = _short(case.facts.python.version or "") + "t"
     if not case.free_threaded or case.torch_imported or any(short in build.pythons for build in case.builds_here):
@@ -303,9 +303,9 @@ def python_holds_torch_back(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: torch works here, but its newest releases have no wheels for this Python or this glibc.
 
-    Common causes: A Python or a system that is some years old.
+    Common causes: a Python or a system that is some years old.
 
-    What to do: Nothing, as long as the older release serves you. Else make an environment with a newer Python, or
+    What to do: nothing, as long as the older release serves you. Else make an environment with a newer Python, or
     update the system.
     """
     python = _short(case.facts.python.version or "") + ("t" if case.facts.python.free_threaded else "")

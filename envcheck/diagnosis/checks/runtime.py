@@ -27,13 +27,14 @@ _NAMED_ERRORS = ("34", "35", "46", "100", "101", "802", "803", "804", "999")
 def gpu_hidden(this: Check, case: Case) -> Iterator[Finding]:
     """A variable hides the GPU.
 
-    What it means: CUDA_VISIBLE_DEVICES lists the GPUs that CUDA may see (HIP_VISIBLE_DEVICES for ROCm). An empty value
-    or -1 hides all; at the first entry that does not exist the list ends; an entry that comes twice hides all.
+    What it means: CUDA_VISIBLE_DEVICES lists the GPUs that CUDA may see (HIP_VISIBLE_DEVICES for ROCm). An empty
+    value or -1 hides all; at the first entry that does not exist the list ends; an entry that comes twice hides
+    all.
 
-    Common causes: A line in a shell profile, a job script, a notebook or an IDE. A script that sets it for another
-    machine. A scheduler that gave no GPU.
+    Common causes: a line in a shell profile, a job script, a notebook or an IDE. A script that sets it for another
+    machine; a scheduler that gave no GPU.
 
-    What to do: Unset the variable, or name GPUs that exist: 0 is the first. It must be set before CUDA starts.
+    What to do: unset the variable, or name GPUs that exist: 0 is the first. It must be set before CUDA starts.
     """
     name = "CUDA_VISIBLE_DEVICES" if case.build_kind != "rocm" else "HIP_VISIBLE_DEVICES"
     value = case.variable(name)
@@ -111,13 +112,13 @@ def _count(case: Case) -> tuple[Evidence, ...]:
 def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA starts with "unknown error" though nvidia-smi works.
 
-    What it means: CUDA needs the module nvidia_uvm and its device file /dev/nvidia-uvm. When they are missing or in a
-    bad state, CUDA reports error 999, unknown error.
+    What it means: CUDA needs the module nvidia_uvm and its device file /dev/nvidia-uvm. When they are missing or in
+    a bad state, CUDA reports error 999, unknown error.
 
-    Common causes: The machine slept (suspend) and woke up again. The module nvidia_uvm is not loaded.
+    Common causes: the machine slept (suspend) and woke up again; the module nvidia_uvm is not loaded.
 
-    What to do: Load nvidia_uvm anew, or restart. If it comes back after every suspend, let the driver keep its memory
-    (NVreg_PreserveVideoMemoryAllocations=1).
+    What to do: load nvidia_uvm anew, or restart. If it comes back after every suspend, let the driver keep its
+    memory (NVreg_PreserveVideoMemoryAllocations=1).
     """
     status = case.cuda_status(999)
     told = case.said("unknown_999_uvm")
@@ -158,13 +159,13 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
 def no_device_at_start(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA starts with "invalid device ordinal".
 
-    What it means: Counting the devices failed with error 101. No program asked for a wrong device: the list of devices
-    itself is broken.
+    What it means: counting the devices failed with error 101. No program asked for a wrong device: the list of
+    devices itself is broken.
 
-    Common causes: CUDA_VISIBLE_DEVICES names a device twice. The driver was updated and not restarted. A GPU does not
-    answer. Another program's compute mode or MIG changed while this one started.
+    Common causes: CUDA_VISIBLE_DEVICES names a device twice; the driver was updated and not restarted; a GPU does
+    not answer; another program's compute mode or MIG changed while this one started.
 
-    What to do: Unset CUDA_VISIBLE_DEVICES; restart the machine; look at nvidia-smi.
+    What to do: unset CUDA_VISIBLE_DEVICES; restart the machine; look at nvidia-smi.
     """
     told, status = case.said("invalid_ordinal_init_101"), case.cuda_status(101)
     if case.cuda_available or not (told or status):
@@ -188,11 +189,11 @@ def no_device_at_start(this: Check, case: Case) -> Iterator[Finding]:
 def cuda_error(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA does not start, with an error that has no page of its own.
 
-    What it means: Counting the devices failed with an error number that no other check here explains.
+    What it means: counting the devices failed with an error number that no other check here explains.
 
-    Common causes: A rare state of driver, hardware or container.
+    Common causes: a rare state of driver, hardware or container.
 
-    What to do: Read the kernel log, restart, and show a snapshot to whoever helps you.
+    What to do: read the kernel log, restart, and show a snapshot to whoever helps you.
     """
     told = tuple(one for one in case.said("cuda_count_error") if one[1].get("code") not in _NAMED_ERRORS)
     if not told or case.cuda_available:
@@ -214,13 +215,13 @@ def cuda_error(this: Check, case: Case) -> Iterator[Finding]:
 def cuda_unavailable(this: Check, case: Case) -> Iterator[Finding]:
     """torch.cuda.is_available() is False.
 
-    What it means: A symptom: torch cannot use a GPU here. The finding that explains it is named with it.
+    What it means: a symptom: torch cannot use a GPU here. The finding that explains it is named with it.
 
-    Common causes: A CPU build of torch, no driver, a driver that is too old or half updated, a hidden GPU, a container
-    without GPUs.
+    Common causes: a CPU build of torch, no driver, a driver that is too old or half updated, a hidden GPU, a
+    container without GPUs.
 
-    What to do: Mend the cause. If none is named, run nvidia-smi, read the kernel log, and show a snapshot to whoever
-    helps you.
+    What to do: mend the cause. If none is named, run nvidia-smi, read the kernel log, and show a snapshot to
+    whoever helps you.
     """
     if case.cuda_available or not _expects_gpu(case):
         return
@@ -251,12 +252,12 @@ def _expects_gpu(case: Case) -> bool:
 def weak_true(this: Check, case: Case) -> Iterator[Finding]:
     """is_available() was answered without starting CUDA.
 
-    What it means: With PYTORCH_NVML_BASED_CUDA_CHECK=1 torch asks the driver's management library only. True then means
-    that a GPU is listed, not that CUDA works.
+    What it means: with PYTORCH_NVML_BASED_CUDA_CHECK=1 torch asks the driver's management library only. True then
+    means that a GPU is listed, not that CUDA works.
 
-    Common causes: The variable was set so that processes can fork.
+    Common causes: the variable was set so that processes can fork.
 
-    What to do: Trust a first computation instead, or unset the variable for the test.
+    What to do: trust a first computation instead, or unset the variable for the test.
     """
     name = "PYTORCH_NVML_BASED_CUDA_CHECK"
     proved = any(card.kernel_ok is not None for card in case.cards)
@@ -274,10 +275,10 @@ def first_kernel_failed(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: torch sees the GPU, but an allocation, a product of matrices or its backward pass fails there.
 
-    Common causes: The build has no kernels for the GPU, its memory is full, it is used exclusively by another program,
-    or it is damaged.
+    Common causes: the build has no kernels for the GPU, its memory is full, it is used exclusively by another
+    program, or it is damaged.
 
-    What to do: Read the error; where another finding explains it, mend that one.
+    What to do: read the error; where another finding explains it, mend that one.
     """
     failed = [
         one for one in case.devices or () if one.kernel_ok is False and one.kind in ("cuda", "rocm", "xpu", "mps")

@@ -27,13 +27,14 @@ _IN_WSL = ("wsl_driver", "access_blocked", "module_not_loaded", "driver_missing"
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     """WSL does not see the Windows driver.
 
-    What it means: Inside WSL 2 the GPU is driven by the Windows driver. Windows brings its libcuda in at
+    What it means: inside WSL 2 the GPU is driven by the Windows driver. Windows brings its libcuda in at
     /usr/lib/wsl/lib. Here that library is missing, broken, or hidden by a Linux one.
 
-    Common causes: A Linux driver was installed inside WSL. The Windows driver or WSL itself is too old. The
+    Common causes: a Linux driver was installed inside WSL. The Windows driver or WSL itself is too old; the
     distribution runs as WSL 1.
 
-    What to do: Remove NVIDIA's Linux driver packages from WSL, install the newest driver on Windows, and update WSL.
+    What to do: remove NVIDIA's Linux driver packages from WSL, install the newest driver on Windows, and update
+    WSL.
     """
     if case.wsl is False or case.in_container or case.cuda_available:
         return
@@ -78,12 +79,12 @@ def _mend_wsl(case: Case, *, linux_driver: bool) -> tuple[Fix, ...]:
 def jetson(this: Check, case: Case) -> Iterator[Finding]:
     """This is a Jetson board.
 
-    What it means: The GPU of a Jetson is part of the chip and driven by its own system (L4T, JetPack). Wheels for other
-    aarch64 machines do not use it, and the driver's number says nothing about CUDA.
+    What it means: the GPU of a Jetson is part of the chip and driven by its own system (L4T, JetPack). Wheels for
+    other aarch64 machines do not use it, and the driver's number says nothing about CUDA.
 
-    Common causes: None; it is what the machine is.
+    Common causes: none; it is what the machine is.
 
-    What to do: Take torch from NVIDIA's page for Jetson, in the build for your JetPack, or use NVIDIA's containers.
+    What to do: take torch from NVIDIA's page for Jetson, in the build for your JetPack, or use NVIDIA's containers.
     """
     if case.jetson:
         yield this.finding(
@@ -104,13 +105,13 @@ def jetson(this: Check, case: Case) -> Iterator[Finding]:
 def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     """ROCm cannot open the AMD GPU.
 
-    What it means: ROCm works through /dev/kfd and /dev/dri/renderD*. They are missing, or this user may not open them;
-    then hsa_init fails and torch sees no GPU.
+    What it means: ROCm works through /dev/kfd and /dev/dri/renderD*. They are missing, or this user may not open
+    them; then hsa_init fails and torch sees no GPU.
 
-    Common causes: The user is not in the groups render and video. A container was started without the devices. The
+    Common causes: the user is not in the groups render and video; a container was started without the devices; the
     kernel module amdgpu is not loaded or too old for the GPU.
 
-    What to do: Join the groups and log in anew; give the devices to the container; or install the amdgpu module.
+    What to do: join the groups and log in anew; give the devices to the container; or install the amdgpu module.
     """
     told = case.said("rocm_driver_or_permission")
     nodes = (*((case.kfd,) if case.kfd else ()), *(case.facts.amd.render_nodes or ()))

@@ -15,12 +15,12 @@ from envcheck.model.versions import at_least, numbers
 def musl(this: Check, case: Case) -> Iterator[Finding]:
     """The system's C library is musl.
 
-    What it means: The official wheels of torch are made for glibc (manylinux). On a musl system such as Alpine they
+    What it means: the official wheels of torch are made for glibc (manylinux). On a musl system such as Alpine they
     are not offered, and when they are forced in, symbols are missing.
 
-    Common causes: A container image based on Alpine.
+    Common causes: a container image based on Alpine.
 
-    What to do: Use an image based on Debian, Ubuntu or another glibc system, for instance python:3.12-slim.
+    What to do: use an image based on Debian, Ubuntu or another glibc system, for instance python:3.12-slim.
     """
     told = case.said("musl")
     if case.torch_imported or (case.libc != "musl" and not told):
@@ -48,12 +48,12 @@ def musl(this: Check, case: Case) -> Iterator[Finding]:
 def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The system's glibc is too old for torch.
 
-    What it means: Wheels name the oldest glibc that they run on (manylinux_2_28 means glibc 2.28). An older system is
-    not offered them, or fails with "version GLIBC_2.28 not found".
+    What it means: wheels name the oldest glibc that they run on (manylinux_2_28 means glibc 2.28). An older system
+    is not offered them, or fails with "version GLIBC_2.28 not found".
 
-    Common causes: An old long-term release (CentOS 7, Ubuntu 18.04) or an old cluster image.
+    Common causes: an old long-term release (CentOS 7, Ubuntu 18.04) or an old cluster image.
 
-    What to do: Update the system, or work in a container with a newer one. If neither is possible, take the newest
+    What to do: update the system, or work in a container with a newer one. If neither is possible, take the newest
     release of torch that still has wheels for this glibc.
     """
     reason = unmet.blamed(case, "glibc_too_old")
@@ -100,13 +100,14 @@ def _newer_glibc(case: Case) -> tuple[Fix, ...]:
 def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
     """The processor lacks instructions that torch uses.
 
-    What it means: Python was ended by the signal SIGILL (illegal instruction; exit status 132 or -4) while torch was
-    loaded or computed. No exception is raised, so only another process can see it.
+    What it means: Python was ended by the signal SIGILL (illegal instruction; exit status 132 or -4) while torch
+    was loaded or computed. No exception is raised, so only another process can see it.
 
-    Common causes: An old or small processor without AVX or AVX2. A virtual machine whose processor model hides them.
+    Common causes: an old or small processor without AVX or AVX2; a virtual machine whose processor model hides
+    them.
 
-    What to do: In a virtual machine, pass the host's processor through (QEMU: -cpu host). Else build torch from source
-    for this processor, or use another machine.
+    What to do: in a virtual machine, pass the host's processor through (QEMU: -cpu host). Else build torch from
+    source for this processor, or use another machine.
     """
     told = case.said("cpu_no_avx")
     died = case.illegal_instruction
@@ -144,12 +145,13 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
 def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     """There is no CUDA on macOS.
 
-    What it means: NVIDIA ends CUDA for macOS with version 10.2, and torch publishes no CUDA builds for it. A "+cuXXX"
-    version or a CUDA index has nothing for a Mac.
+    What it means: NVIDIA ends CUDA for macOS with version 10.2, and torch publishes no CUDA builds for it. A
+    "+cuXXX" version or a CUDA index has nothing for a Mac.
 
-    Common causes: A command or requirements file that was written for Linux. Code that says .cuda() or device="cuda".
+    Common causes: a command or requirements file that was written for Linux; code that says .cuda() or
+    device="cuda".
 
-    What to do: Install the plain torch from the default index, and use the device "mps" on Apple silicon.
+    What to do: install the plain torch from the default index, and use the device "mps" on Apple silicon.
     """
     if not case.on_macos or case.facts.python.bits == 32:
         return
@@ -181,12 +183,12 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
 def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
     """Torch for Macs with an Intel processor has ended.
 
-    What it means: The last release with wheels for macOS on x86_64 is older than the present one. A pinned newer
+    What it means: the last release with wheels for macOS on x86_64 is older than the present one. A pinned newer
     release is not found there.
 
-    Common causes: A Mac with an Intel processor, or a Python for Intel on Apple silicon (Rosetta).
+    Common causes: a Mac with an Intel processor, or a Python for Intel on Apple silicon (Rosetta).
 
-    What to do: On Apple silicon, install a Python for arm64. On an Intel Mac, stay with the last release that has
+    What to do: on Apple silicon, install a Python for arm64. On an Intel Mac, stay with the last release that has
     wheels.
     """
     host = case.facts.host
@@ -223,12 +225,12 @@ def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
 def machine_without_wheels(this: Check, case: Case) -> Iterator[Finding]:
     """Torch has no wheels for this kind of machine.
 
-    What it means: Official wheels exist for a few pairs of system and processor: Linux on x86_64 and aarch64, Windows
-    on x86_64 (and Arm), macOS on arm64. This machine is none of them.
+    What it means: official wheels exist for a few pairs of system and processor: Linux on x86_64 and aarch64,
+    Windows on x86_64 (and Arm), macOS on arm64. This machine is none of them.
 
-    Common causes: A 32-bit Arm board, POWER, RISC-V or an operating system without wheels.
+    Common causes: a 32-bit Arm board, POWER, RISC-V or an operating system without wheels.
 
-    What to do: Use a distribution's or conda-forge's package where it has one, or build torch from source.
+    What to do: use a distribution's or conda-forge's package where it has one, or build torch from source.
     """
     if case.torch_imported or case.facts.host.os is None or case.builds_here or not case.catalogue.builds():
         return

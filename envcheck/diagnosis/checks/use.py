@@ -20,11 +20,11 @@ _ALONE = ("exclusive_process", "exclusive_thread", "prohibited")
 def gpu_memory_taken(this: Check, case: Case) -> Iterator[Finding]:
     """Almost all memory of a GPU is taken.
 
-    What it means: Other programs hold the GPU's memory; a training that starts now will run out of it.
+    What it means: other programs hold the GPU's memory; a training that starts now will run out of it.
 
-    Common causes: Another user's or an earlier run's process still lives. A notebook keeps its tensors.
+    Common causes: another user's or an earlier run's process still lives; a notebook keeps its tensors.
 
-    What to do: See who uses the GPU, stop what is no longer needed, or choose another GPU.
+    What to do: see who uses the GPU, stop what is no longer needed, or choose another GPU.
     """
     full = [
         gpu
@@ -62,12 +62,12 @@ def gpu_memory_taken(this: Check, case: Case) -> Iterator[Finding]:
 def gpu_in_exclusive_use(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU may be used by one process at a time.
 
-    What it means: The compute mode of the GPU is "exclusive process" or "prohibited". A second process gets "all
+    What it means: the compute mode of the GPU is "exclusive process" or "prohibited". A second process gets "all
     CUDA-capable devices are busy or unavailable".
 
-    Common causes: A cluster sets the mode for its jobs. Several processes were started on the same GPU.
+    Common causes: a cluster sets the mode for its jobs; several processes were started on the same GPU.
 
-    What to do: Give each process a GPU of its own, or set the mode back to default.
+    What to do: give each process a GPU of its own, or set the mode back to default.
     """
     told = case.said("exclusive_mode")
     alone = [gpu for gpu in case.listed or () if gpu.compute_mode in _ALONE]
@@ -96,13 +96,13 @@ def gpu_in_exclusive_use(this: Check, case: Case) -> Iterator[Finding]:
 def device_index_too_high(this: Check, case: Case) -> Iterator[Finding]:
     """A program asks for a GPU that is not there.
 
-    What it means: The program names a device number that is not below the number of visible GPUs ("invalid device
+    What it means: the program names a device number that is not below the number of visible GPUs ("invalid device
     ordinal").
 
-    Common causes: cuda:1 is written into the code of a machine with one GPU. More processes are started than GPUs are
-    visible. A checkpoint was saved on another GPU.
+    Common causes: cuda:1 is written into the code of a machine with one GPU. More processes are started than GPUs
+    are visible; a checkpoint was saved on another GPU.
 
-    What to do: Use a number below torch.cuda.device_count(), start as many processes as GPUs, or load with
+    What to do: use a number below torch.cuda.device_count(), start as many processes as GPUs, or load with
     map_location.
     """
     started = {id(message) for message, _ in case.said("invalid_ordinal_init_101")}
@@ -143,9 +143,9 @@ def out_of_memory(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: CUDA works; the program asked for more memory than the GPU has free.
 
-    Common causes: The batch or the model is too large for the GPU. Other processes hold memory.
+    Common causes: the batch or the model is too large for the GPU. Other processes hold memory.
 
-    What to do: Make the batch smaller, use lower precision or gradient checkpointing, or stop the other processes.
+    What to do: make the batch smaller, use lower precision or gradient checkpointing, or stop the other processes.
     """
     told = case.said("out_of_memory")
     if told:
@@ -167,9 +167,9 @@ def cuda_after_fork(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: CUDA was started in a process that then forked; the child cannot use it. The machine is well.
 
-    Common causes: A DataLoader or multiprocessing on Linux, after something touched CUDA.
+    Common causes: a DataLoader or multiprocessing on Linux, after something touched CUDA.
 
-    What to do: Start processes by spawn, and touch CUDA only inside them.
+    What to do: start processes by spawn, and touch CUDA only inside them.
     """
     told = case.said("cuda_after_fork")
     if told:
@@ -184,13 +184,13 @@ def cuda_after_fork(this: Check, case: Case) -> Iterator[Finding]:
 def cpu_computes_wrong(this: Check, case: Case) -> Iterator[Finding]:
     """A first computation on the CPU fails.
 
-    What it means: torch was imported, but a small product of matrices or its backward pass on the CPU failed or gave
-    wrong numbers. Nothing else can be trusted then.
+    What it means: torch was imported, but a small product of matrices or its backward pass on the CPU failed or
+    gave wrong numbers. Nothing else can be trusted then.
 
-    Common causes: Libraries that do not belong together (MKL, OpenMP, numpy). Damaged files. Faulty memory or an
+    Common causes: libraries that do not belong together (MKL, OpenMP, numpy); damaged files; faulty memory or an
     overclocked processor.
 
-    What to do: Install torch anew in a fresh environment; run envcheck verify-backprop.
+    What to do: install torch anew in a fresh environment; run envcheck verify-backprop.
     """
     if case.cpu_kernel_ok is False:
         yield this.finding(
@@ -207,12 +207,12 @@ def cpu_computes_wrong(this: Check, case: Case) -> Iterator[Finding]:
 def mps_unavailable(this: Check, case: Case) -> Iterator[Finding]:
     """The Apple GPU cannot be used.
 
-    What it means: This is a Mac with Apple silicon, but torch.backends.mps.is_available() is False.
+    What it means: this is a Mac with Apple silicon, but torch.backends.mps.is_available() is False.
 
-    Common causes: macOS is older than torch asks for. A Python for Intel under Rosetta. A virtual machine without a
+    Common causes: macOS is older than torch asks for; a Python for Intel under Rosetta; a virtual machine without a
     GPU.
 
-    What to do: Update macOS, and use a Python for arm64.
+    What to do: update macOS, and use a Python for arm64.
     """
     if case.on_macos and case.facts.host.machine == "arm64" and case.mps_available is False:
         yield this.finding(
@@ -231,10 +231,10 @@ def xpu_unavailable(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: torch is an XPU build, but torch.xpu.is_available() is False.
 
-    Common causes: Intel's compute runtime (Level Zero) is not installed. The user may not open /dev/dri/renderD128. The
-    GPU is older than the build supports.
+    Common causes: intel's compute runtime (Level Zero) is not installed; the user may not open /dev/dri/renderD128;
+    the GPU is older than the build supports.
 
-    What to do: Install Intel's GPU driver with its compute runtime, and join the group render.
+    What to do: install Intel's GPU driver with its compute runtime, and join the group render.
     """
     if case.build_kind != "xpu" or case.xpu_available or case.intel_pci == ():
         return
@@ -267,9 +267,9 @@ def fewer_devices_than_gpus(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: nvidia-smi lists GPUs that torch.cuda.device_count() does not count, and no variable hides them.
 
-    Common causes: A GPU that CUDA no longer supports, one in compute mode prohibited, one that is being reset.
+    Common causes: a GPU that CUDA no longer supports, one in compute mode prohibited, one that is being reset.
 
-    What to do: Compare nvidia-smi with the devices that torch lists; read the kernel log.
+    What to do: compare nvidia-smi with the devices that torch lists; read the kernel log.
     """
     divided = any(gpu.mig_enabled for gpu in case.listed or ())
     hidden = case.variable("CUDA_VISIBLE_DEVICES") is not None
@@ -290,9 +290,9 @@ def slowing_variable(this: Check, case: Case) -> Iterator[Finding]:
     What it means: CUDA_LAUNCH_BLOCKING=1 (AMD_SERIALIZE_KERNEL=3) lets every call wait for the GPU. That is for the
     search of errors.
 
-    Common causes: It was set to find an error and forgotten.
+    Common causes: it was set to find an error and forgotten.
 
-    What to do: Unset it.
+    What to do: unset it.
     """
     for name in ("CUDA_LAUNCH_BLOCKING", "AMD_SERIALIZE_KERNEL"):
         value = case.variable(name)
@@ -314,7 +314,7 @@ def gpu_order_differs(this: Check, case: Case) -> Iterator[Finding]:
 
     Common causes: Cards of different models in one machine.
 
-    What to do: Set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by their UUID.
+    What to do: set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by their UUID.
     """
     value = case.variable("CUDA_VISIBLE_DEVICES") or ""
     models = {gpu.name for gpu in case.listed or () if gpu.name}
@@ -336,12 +336,13 @@ def gpu_order_differs(this: Check, case: Case) -> Iterator[Finding]:
 def amd_target_overridden(this: Check, case: Case) -> Iterator[Finding]:
     """The AMD GPU runs the kernels of a relative.
 
-    What it means: HSA_OVERRIDE_GFX_VERSION makes ROCm treat the GPU as another target. It often works, and AMD does not
-    support it.
+    What it means: HSA_OVERRIDE_GFX_VERSION makes ROCm treat the GPU as another target. It often works, and AMD does
+    not support it.
 
-    Common causes: The official builds have no kernels for this GPU.
+    Common causes: the official builds have no kernels for this GPU.
 
-    What to do: Nothing while results are right; envcheck verify-backprop tells. Unset it where the build has kernels.
+    What to do: nothing while results are right; envcheck verify-backprop tells. Unset it where the build has
+    kernels.
     """
     value = case.variable("HSA_OVERRIDE_GFX_VERSION")
     if value and case.build_kind == "rocm":
