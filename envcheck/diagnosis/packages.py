@@ -1,5 +1,6 @@
 """What the listed packages say: which is there, which pins are kept, which belong together. Pure."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,6 +11,8 @@ from envcheck.model.versions import numbers
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
+_PINNED = re.compile(r"[\w.-]+\s*(?:\[[^\]]*\]\s*)?\(?[^;]*==")
+"""What may hold an exact pin; only these lines are worth the import of packaging."""
 _PLATFORMS = {"linux": ("Linux", "linux"), "windows": ("Windows", "win32"), "macos": ("Darwin", "darwin")}
 
 
@@ -62,9 +65,12 @@ def prerelease(version: str) -> bool:
 
 def pins(case: Case, owner: Package) -> Iterator[Pin]:
     """The exact pins of `owner` that hold on this system."""
+    pinned = [line for line in owner.requires or () if _PINNED.match(line)]
+    if not pinned:
+        return
     from packaging.requirements import InvalidRequirement, Requirement
 
-    for line in owner.requires or ():
+    for line in pinned:
         try:
             requirement = Requirement(line)
         except InvalidRequirement:

@@ -130,11 +130,13 @@ def nccl_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     What to do: put the version that torch pins in place and take the other one off the library path.
     """
     said = case.said("nccl_mismatch")
+    if not said and case.torch_imported is not False:
+        return
     torch = package(case, "torch")
     pinned = next((pin for pin in (pins(case, torch) if torch else ()) if pin.name.startswith("nvidia-nccl")), None)
     have = pinned.installed.version if pinned and pinned.installed else None
     differs = pinned is not None and have is not None and not same_version(have, pinned.wanted)
-    if not said and not (differs and case.torch_imported is False):
+    if not said and not differs:
         return
     shown = heard(said, 1)
     fixes: tuple[Fix, ...] = ()
