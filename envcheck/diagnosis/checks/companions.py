@@ -9,7 +9,7 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.packages import local, package, pins, prerelease, public, same_version
 from envcheck.model.facts import Package
-from envcheck.model.report import Confidence, Evidence, Finding, Severity
+from envcheck.model.report import Confidence, Evidence, Finding, Fix, Severity
 from envcheck.model.text import say
 from envcheck.model.versions import at_least, numbers
 
@@ -92,6 +92,20 @@ def _mismatch(case: Case, member: Package) -> tuple[str, _Mismatch] | None:
     return ("variant", other) if other else None
 
 
+def _put_right(case: Case, name: str) -> tuple[Fix, ...]:
+    """Install the `name` that belongs to this torch; the whole family anew as another way."""
+    version, variant = case.torch_version or "", case.facts.torch.variant or local(case.torch_version)
+    rows = (one for one in case.builds_here if one.variant == variant and same_version(one.torch, version))
+    build = next(rows, None)
+    wanted = (build.torchvision if name == "torchvision" else build.torchaudio) if build else None
+    if build is None or wanted is None or case.pasted:
+        return remedies.reinstall_torch(case)
+    where = ("--index-url", build.index) if build.index else ()
+    argv = remedies.pip(case, "install", f"{name}=={wanted}{build.local}", *where)
+    first = remedies.command(case, say("Install the {name} that belongs to this torch", name=name), *argv)
+    return (first, *remedies.reinstall_torch(case, alternative=True))
+
+
 @check(
     "EC305",
     "family-mismatch",
@@ -140,7 +154,7 @@ def family_mismatch(this: Check, case: Case) -> Iterator[Finding]:
                 *(fact(f"packages[{one.name}]", one.version, "interpreter") for one, _ in wrong),
                 *heard(said, 1),
             ),
-            fixes=remedies.reinstall_torch(case),
+            fixes=_put_right(case, row.name),
             severity=severity,
             confidence="certain" if said else confidence,
         )

@@ -62,6 +62,9 @@ def _listed(case: Case) -> Evidence | None:
     row = package(case, "torch") or package(case, "pytorch")
     if row is not None:
         return fact("packages[torch]", row.version or row.name, "text")
+    shown = heard(case.said("torch_listed"), 1)
+    if shown:
+        return shown[0]
     return fact("torch.version", case.torch_version, "text") if case.torch_version else None
 
 

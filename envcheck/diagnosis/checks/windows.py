@@ -8,15 +8,26 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
-from envcheck.diagnosis.packages import public
+from envcheck.diagnosis.packages import local, public
 from envcheck.model.report import Confidence, Finding, Fix
 from envcheck.model.text import say
 
 BROKEN = ("EC311", "EC313", "EC401")
 
 
+def _release(case: Case, version: str) -> tuple[str, ...]:
+    """What pip is asked for, to get another release of the same variant."""
+    variant = case.facts.torch.variant or local(case.torch_version)
+    rows = (one for one in case.builds_here if one.torch == version and one.variant == variant)
+    build = next(rows, None)
+    if build is None:
+        return (f"torch=={version}",)
+    return (f"torch=={version}{build.local}", *(("--index-url", build.index) if build.index else ()))
+
+
 def _about_torch(said: Said) -> bool:
-    return any("torch" in message.text.casefold() or "c10" in message.text for message, _ in said)
+    named = any("torch" in message.text.casefold() or "c10" in message.text for message, _ in said)
+    return named or any("importing _C:" in message.text for message, _ in said)
 
 
 def _runtime() -> Fix:
@@ -126,7 +137,7 @@ def dll_missing(this: Check, case: Case) -> Iterator[Finding]:
     surely = known is not None and known.torch == public(case.torch_version or known.torch)
     wanted: tuple[Fix, ...] = ()
     if known is not None and surely:
-        spec = remedies.pip(case, "install", f"torch=={known.good}")
+        spec = remedies.pip(case, "install", *_release(case, known.good))
         wanted = (remedies.command(case, say("Install a release of torch that has the DLL"), *spec),)
     confidence: Confidence = "certain" if _about_torch(said) else "likely"
     yield this.finding(

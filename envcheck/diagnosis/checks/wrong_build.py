@@ -138,16 +138,23 @@ def cpu_build_from_conda(this: Check, case: Case) -> Iterator[Finding]:
     What to do: ask for `pytorch-gpu` from conda-forge, which has no CPU builds, so that the solver has to say it
     when no CUDA build fits. Remove `cpuonly` first.
     """
-    has_cpuonly = any(one.name == "cpuonly" for one in case.facts.packages or ())
-    remove = remedies.command(
-        case, say("Remove the package that asks for CPU builds"), "conda", "remove", "-y", "cpuonly"
-    )
     yield from _cpu_build(
         this,
         case,
         say("conda may choose a CPU build whenever the request does not exclude it"),
-        (remove,) if has_cpuonly else (),
+        _without_conda_build(case),
     )
+
+
+def _without_conda_build(case: Case) -> tuple[Fix, ...]:
+    """Take away what asks for CPU builds, and conda's torch too when pip's is to follow."""
+    names = {one.name for one in case.facts.packages or ()}
+    if not names & {"cpuonly", "pytorch"}:
+        return ()
+    by_pip = any("pip" in fix.argv for fix in remedies.reinstall_torch(case))
+    wrong = [name for name in ("cpuonly", *(("pytorch",) if by_pip else ())) if name in names]
+    what = say("Remove the packages that make it a CPU build")
+    return (remedies.command(case, what, "conda", "remove", "-y", *wrong),) if wrong else ()
 
 
 @check(
