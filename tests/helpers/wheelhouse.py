@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -26,13 +27,13 @@ class Wheel(NamedTuple):
     def file(self) -> str:
         return f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
 
-    def bytes(self) -> bytes:
+    def bytes(self, holding: dict[str, str] | None = None) -> bytes:
         module = self.name.replace("-", "_")
         info = f"{module}-{self.version}.dist-info"
         metadata = [f"Metadata-Version: 2.1\nName: {self.name}\nVersion: {self.version}"]
         metadata += [f"Requires-Dist: {text}" for text in self.requires]
         files = {
-            f"{module}/__init__.py": f"origin = {self.origin!r}\n",
+            **(holding or {f"{module}/__init__.py": f"origin = {self.origin!r}\n"}),
             f"{info}/METADATA": "\n".join(metadata) + "\n",
             f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         }
@@ -48,10 +49,10 @@ def _digest(text: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
 
 
-def index(root: str, wheels: Iterable[Wheel], *, as_json: bool = False) -> dict[str, Answer]:
+def index(root: str, wheels: Iterable["Wheel | Packed"], *, as_json: bool = False) -> dict[str, Answer]:
     """Pages of a PEP 503 index (or PEP 691, `as_json`) below `root`, with its files."""
     pages: dict[str, Answer] = {}
-    projects: dict[str, list[Wheel]] = {}
+    projects: dict[str, list[Wheel | Packed]] = {}
     for wheel in wheels:
         projects.setdefault(wheel.name, []).append(wheel)
         pages[f"{root}/files/{quote(wheel.file)}"] = Page(wheel.bytes(), kind="application/octet-stream")
@@ -60,7 +61,7 @@ def index(root: str, wheels: Iterable[Wheel], *, as_json: bool = False) -> dict[
     return pages
 
 
-def flat(root: str, wheels: Iterable[Wheel]) -> dict[str, Answer]:
+def flat(root: str, wheels: Iterable["Wheel | Packed"]) -> dict[str, Answer]:
     """A page of files and nothing else."""
     listed = list(wheels)
     pages: dict[str, Answer] = {
@@ -70,12 +71,12 @@ def flat(root: str, wheels: Iterable[Wheel]) -> dict[str, Answer]:
     return pages
 
 
-def _html(wheels: Iterable[Wheel], where: str) -> Page:
+def _html(wheels: Iterable["Wheel | Packed"], where: str) -> Page:
     links = "".join(f'<a href="{where}{quote(wheel.file)}">{wheel.file}</a><br>\n' for wheel in wheels)
     return Page(f"<!DOCTYPE html><html><body>\n{links}</body></html>".encode())
 
 
-def _json(wheels: Iterable[Wheel]) -> Page:
+def _json(wheels: Iterable["Wheel | Packed"]) -> Page:
     files = [
         {
             "filename": wheel.file,
@@ -85,3 +86,21 @@ def _json(wheels: Iterable[Wheel]) -> Page:
         for wheel in wheels
     ]
     return Page(json.dumps({"meta": {"api-version": "1.0"}, "name": "x", "files": files}).encode(), kind=JSON)
+
+
+class Packed(NamedTuple):
+    """A wheel made of a folder of files; stands in for `Wheel` in an index."""
+
+    name: str
+    version: str
+    folder: str
+    requires: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> str:
+        return f"{self.name}-{self.version}-py3-none-any.whl"
+
+    def bytes(self) -> bytes:
+        root = Path(self.folder)
+        files = {str(path.relative_to(root)): path.read_text("utf-8") for path in sorted(root.rglob("*.py"))}
+        return Wheel(self.name, self.version, "", self.requires).bytes(files)
