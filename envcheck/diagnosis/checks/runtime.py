@@ -31,7 +31,7 @@ def gpu_hidden(this: Check, case: Case) -> Iterator[Finding]:
     value or -1 hides all; at the first entry that does not exist the list ends; an entry that comes twice hides
     all.
 
-    Common causes: a line in a shell profile, a job script, a notebook or an IDE. A script that sets it for another
+    Common causes: a line in a shell profile, a job script, a notebook or an IDE; a script that sets it for another
     machine; a scheduler that gave no GPU.
 
     What to do: unset the variable, or name GPUs that exist: 0 is the first. It must be set before CUDA starts.

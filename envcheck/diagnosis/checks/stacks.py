@@ -30,7 +30,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     What it means: inside WSL 2 the GPU is driven by the Windows driver. Windows brings its libcuda in at
     /usr/lib/wsl/lib. Here that library is missing, broken, or hidden by a Linux one.
 
-    Common causes: a Linux driver was installed inside WSL. The Windows driver or WSL itself is too old; the
+    Common causes: a Linux driver was installed inside WSL; the Windows driver or WSL itself is too old; the
     distribution runs as WSL 1.
 
     What to do: remove NVIDIA's Linux driver packages from WSL, install the newest driver on Windows, and update

@@ -145,7 +145,7 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
 def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     """There is no CUDA on macOS.
 
-    What it means: NVIDIA ends CUDA for macOS with version 10.2, and torch publishes no CUDA builds for it. A
+    What it means: NVIDIA ended CUDA for macOS with version 10.2, and torch publishes no CUDA builds for it. A
     "+cuXXX" version or a CUDA index has nothing for a Mac.
 
     Common causes: a command or requirements file that was written for Linux; code that says .cuda() or

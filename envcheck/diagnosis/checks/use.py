@@ -99,7 +99,7 @@ def device_index_too_high(this: Check, case: Case) -> Iterator[Finding]:
     What it means: the program names a device number that is not below the number of visible GPUs ("invalid device
     ordinal").
 
-    Common causes: cuda:1 is written into the code of a machine with one GPU. More processes are started than GPUs
+    Common causes: cuda:1 is written into the code of a machine with one GPU; more processes are started than GPUs
     are visible; a checkpoint was saved on another GPU.
 
     What to do: use a number below torch.cuda.device_count(), start as many processes as GPUs, or load with
@@ -143,7 +143,7 @@ def out_of_memory(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: CUDA works; the program asked for more memory than the GPU has free.
 
-    Common causes: the batch or the model is too large for the GPU. Other processes hold memory.
+    Common causes: the batch or the model is too large for the GPU; other processes hold memory.
 
     What to do: make the batch smaller, use lower precision or gradient checkpointing, or stop the other processes.
     """
@@ -231,7 +231,7 @@ def xpu_unavailable(this: Check, case: Case) -> Iterator[Finding]:
 
     What it means: torch is an XPU build, but torch.xpu.is_available() is False.
 
-    Common causes: intel's compute runtime (Level Zero) is not installed; the user may not open /dev/dri/renderD128;
+    Common causes: Intel's compute runtime (Level Zero) is not installed; the user may not open /dev/dri/renderD128;
     the GPU is older than the build supports.
 
     What to do: install Intel's GPU driver with its compute runtime, and join the group render.
@@ -312,7 +312,7 @@ def gpu_order_differs(this: Check, case: Case) -> Iterator[Finding]:
     What it means: CUDA puts the fastest GPU first, nvidia-smi goes by the bus. With different GPUs in one machine,
     CUDA_VISIBLE_DEVICES=1 may then choose another card than nvidia-smi's number 1.
 
-    Common causes: Cards of different models in one machine.
+    Common causes: cards of different models in one machine.
 
     What to do: set CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by their UUID.
     """
