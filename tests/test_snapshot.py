@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import jsonschema
 import pytest
 from helpers.cli import invoke
 
@@ -16,6 +17,7 @@ from envcheck.commands.world import World
 from envcheck.model.codec import decode
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.probes.system import System
+from envcheck.render.document import SCHEMA_FILE
 
 HERE = ["--python", sys.executable, "--no-torch"]
 
@@ -23,6 +25,7 @@ HERE = ["--python", sys.executable, "--no-torch"]
 def test_a_snapshot_is_redacted_facts() -> None:
     shown = invoke("snapshot", *HERE)
     assert (shown.code, shown.err) == (Exit.OK, "")
+    jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8"))).validate(json.loads(shown.out))
     facts = decode(shown.out)
     assert facts.redacted
     assert facts.torch.version is not None

@@ -1,4 +1,4 @@
-"""Write `envcheck/render/report.schema.json`, the JSON Schema of what `envcheck doctor --format json` prints.
+"""Write `envcheck/render/report.schema.json`, the JSON Schema of the JSON that envcheck prints.
 
 python tools/schema.py           write it
 python tools/schema.py --check   exit 1 when it is not current
@@ -7,15 +7,32 @@ python tools/schema.py --check   exit 1 when it is not current
 import json
 import sys
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def text() -> str:
     """The schema file as it should be."""
-    from envcheck.render.document import json_schema
+    return json.dumps(schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
-    return json.dumps(json_schema(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of every document that a command prints."""
+    from envcheck.model.facts import Facts
+    from envcheck.render.document import Document
+    from envcheck.render.plans import PlanDocument
+
+    printed = (Document, Facts, PlanDocument)  # doctor and verify-backprop, snapshot, install
+    references, definitions = msgspec.json.schema_components(printed, ref_template="#/$defs/{name}")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "JSON printed by envcheck",
+        "anyOf": list(references),
+        "$defs": definitions,
+    }
 
 
 def main() -> int:

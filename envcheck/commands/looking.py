@@ -58,19 +58,21 @@ def look(world: World, *, python: str | None, deadline: float, torch: bool) -> F
     from envcheck.commands.progress import Progress
     from envcheck.probes.collect import Options, collect
 
-    if torch:  # without it there is no wait
-        threading.Thread(target=_import_ahead, daemon=True).start()
+    threading.Thread(target=_prepare, args=(world, torch), daemon=True).start()
     with Progress(world, deadline) as progress:
         options = Options(python=python, deadline=deadline, torch=torch, watch=progress)
         return collect(world.system, options)
 
 
-def _import_ahead() -> None:
-    """Import what comes after the look, while the look waits for its children."""
+def _prepare(world: World, torch: bool) -> None:
+    """Do what comes after the look already while it waits for its children: imports, and the tables of builds."""
     from importlib import import_module
 
-    for module in ("diagnosis.checks", "diagnosis.diagnose", "catalogue", "recommend.resolve", "render.console"):
+    for module in ("diagnosis.checks", "diagnosis.diagnose", "render.console"):
         import_module(f"envcheck.{module}")
+    world.catalogue.builds()
+    if torch:  # a wait of a second
+        import_module("envcheck.recommend.resolve")
 
 
 def facts_from(world: World, source: str) -> Facts:

@@ -1,4 +1,4 @@
-"""The JSON document: the contract with programs. `report.schema.json`, made from these types, ships beside it.
+"""The JSON document: the contract with programs. `report.schema.json`, made from these types, ships beside them.
 
 Within `schema` 1 fields are only added. Texts are in the language of the report; codes, slugs, states, paths and
 commands never are. In `argv` and `shell` a leading `~` stands for the home directory.
@@ -125,12 +125,6 @@ def to_json(value: Any, stream: TextIO) -> str:
     if not text.isascii():
         text = _NOT_ASCII.sub(lambda found: _shown(found[0], stream), text)
     return text + "\n"
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of the document."""
-    made = msgspec.json.schema(Document)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "envcheck report", **made}
 
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7e]")
