@@ -1,6 +1,6 @@
 """Judge the random layer: results against the float64 reference, and that reference against its own derivative."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from envcheck.gradients.bits import inflate, place_of, split
@@ -49,16 +49,9 @@ def judge_random(
     op: str, dtype: str, seed: int, value: Mapping[str, Any], legs: Sequence[Leg], precision: int | None = None
 ) -> GradientCase:
     """The case `op` in `dtype`; `precision` stands in for the dtype's own where TF32 was switched on."""
-    form, parts = FORMATS[dtype], split(value)
-    roundoff = form.roundoff if precision is None else 2.0**-precision
-    got = unpack(parts[value["runs"][0]], dtype)
-    if len(got) != sum(len(leg.exact) for leg in legs):
-        raise ValueError(f"{len(got)} numbers of {op} in {dtype}")
-    begin, found = 0, []
-    for leg in legs:
-        numbers = got[begin : begin + len(leg.exact)]
-        begin += len(leg.exact)
-        found.append((deviation(numbers, leg.exact, leg.spread, roundoff, form.smallest), leg, numbers))
+    parts = split(value)
+    # Every time it was run counts: a wrong second time would otherwise only be called not repeatable.
+    found = [each for place in set(value["runs"]) for each in _deviations(parts[place], dtype, legs, precision)]
     worst = max(found, key=lambda each: each[0].error)
     steepest = max(found, key=lambda each: each[0].slope)
     too_far, too_steep = worst[0].error > ELEMENT[dtype], steepest[0].slope > SLOPE[dtype]
@@ -77,6 +70,21 @@ def judge_random(
         seed=seed,
         repeatable=len(set(value["runs"])) == 1,
     )
+
+
+def _deviations(
+    raw: bytes, dtype: str, legs: Sequence[Leg], precision: int | None
+) -> Iterator[tuple[Deviation, Leg, Sequence[float]]]:
+    """How far each leg of one run is from its reference."""
+    form, got = FORMATS[dtype], unpack(raw, dtype)
+    roundoff = form.roundoff if precision is None else 2.0**-precision
+    if len(got) != sum(len(leg.exact) for leg in legs):
+        raise ValueError(f"{len(got)} numbers in {dtype}")
+    begin = 0
+    for leg in legs:
+        numbers = got[begin : begin + len(leg.exact)]
+        begin += len(leg.exact)
+        yield deviation(numbers, leg.exact, leg.spread, roundoff, form.smallest), leg, numbers
 
 
 def _parting(off: Deviation, leg: Leg, numbers: Sequence[float], dtype: str) -> Parting:

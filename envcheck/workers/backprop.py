@@ -158,14 +158,14 @@ class Tf32Off:
 class Session:
     """All steps, in the order in which a reader wants to see what parted first."""
 
-    def __init__(self, torch, ask, reporter):
-        self.torch, self.ask, self.reporter = torch, ask, reporter
+    def __init__(self, torch, ask, reporter, few=1):
+        self.torch, self.ask, self.reporter, self.few = torch, ask, reporter, few
         self.threads = torch.get_num_threads()
 
     def run(self):
         """The references, then every device that was asked for."""
-        # Small work costs more in waking threads than in itself; large batches and the load use them all.
-        self.torch.set_num_threads(1)
+        # Small work costs more in waking threads than in itself; the load uses all of them.
+        self.torch.set_num_threads(self.few)
         references = [(name, seed, narrow) for seed in self.ask["seeds"] for name in RANDOM for narrow in (False, True)]
         for name, seed, narrow in references:
             if not (narrow and RANDOM[name].dtypes):
@@ -230,7 +230,7 @@ class Session:
             self.reporter.write(event="begin", step="%s@%d" % (name, part * 100))
 
         self.reporter.step(name, load_step, kit, seconds, tell)
-        self.torch.set_num_threads(1)
+        self.torch.set_num_threads(self.few)
 
 
 def step_value(reporter, name, function):

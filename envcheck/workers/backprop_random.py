@@ -110,7 +110,7 @@ NARROW = ("bfloat16", "float16")
 DRAWS = 4
 STEP = 2.0**-20
 """Relative change of the inputs by which the condition of a computation is measured."""
-STENCIL = 2.0**-10
+STENCIL = 2.0**-13
 
 
 def operands(torch, op, name, seed, narrow):
