@@ -29,6 +29,9 @@ Said = tuple[tuple[Message, dict[str, str]], ...]
 
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"
 _LOOKS_WITH_WORDS = ("nvml", "libcuda", "smi", "torch")
+_QUIET = ("ok", "absent", "skipped")
+_ABSENT = "No such file"
+"""What is not there has nothing to say; facts tell it, and no signature needs to be read for it."""
 
 
 class Card(NamedTuple):
@@ -73,11 +76,11 @@ class Machine:
             if text:
                 yield Message(kind="error", text=text, look=torch.look, where=where)
         for library in self.facts.nvidia.libraries:
-            if library.error:
+            if library.error and _ABSENT not in library.error:
                 text = f"{library.path or library.name}: {library.error}"
                 yield Message(kind="error", text=text, look=library.look, where="nvidia.libraries")
         for seen in self.facts.observations:
-            if seen.detail and seen.look in _LOOKS_WITH_WORDS:
+            if seen.detail and seen.state not in _QUIET and seen.look in _LOOKS_WITH_WORDS:
                 yield Message(kind="error", text=seen.detail, look=seen.look, where=f"observations.{seen.look}")
 
     @cached_property

@@ -84,6 +84,8 @@ def is_jetson(case: Case) -> bool:
 def amd_seen(case: Case) -> Evidence | None:
     """The sign of an AMD GPU that some build of torch has kernels for."""
     facts = case.facts
+    if not facts.amd.gpus:
+        return None
     kernels = {
         kernel for build in case.catalogue.builds() if build.variant.startswith("rocm") for kernel in build.capabilities
     }

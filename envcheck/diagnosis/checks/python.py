@@ -301,13 +301,15 @@ def free_threaded_python(this: Check, case: Case) -> Iterator[Finding]:
 def python_holds_torch_back(this: Check, case: Case) -> Iterator[Finding]:
     """This Python or system gets only older releases of torch.
 
-    What it means: torch works here, but its newest releases have no wheels for this Python or this glibc.
+    What it means: torch can be installed here, but its newest releases have no wheels for this Python or this glibc.
 
     Common causes: a Python or a system that is some years old.
 
     What to do: nothing, as long as the older release serves you. Else make an environment with a newer Python, or
     update the system.
     """
+    if case.torch_installed:
+        return
     python = _short(case.facts.python.version or "") + ("t" if case.facts.python.free_threaded else "")
     served = [build for build in case.builds_here if python in build.pythons]
     libc = case.libc_version if case.libc == "glibc" else None
