@@ -8,17 +8,25 @@ import shlex
 import sys
 from pathlib import Path
 
+import click
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def readme(text: str, folder: Path) -> str:
-    """README with its screens as the program shows them; commands are run in `folder`."""
+    """README with its table of commands and its screens as the program shows them; commands are run in `folder`."""
     from helpers.cli import invoke
 
     def screen(found: re.Match[str]) -> str:
         words = [str(folder / word) if "/" in word else word for word in shlex.split(found[1])[1:]]
         return f"<!-- {found[1]} -->\n```text\n$ {found[1]}\n{invoke(*words).out}```\n"
 
+    from envcheck.cli import COMMANDS, cli
+
+    there = cli.list_commands(click.Context(cli))
+    rows = "".join(f"| `envcheck {name}` | {COMMANDS[name].help} |\n" for name in there)
+    table = f"<!-- commands -->\n| | |\n|---|---|\n{rows}\n"
+    text = re.sub(r"<!-- commands -->\n(?:\|[^\n]*\n)*\n", table, text)
     return re.sub(r"<!-- (envcheck [^\n]*) -->\n```text\n.*?```\n", screen, text, flags=re.DOTALL)
 
 

@@ -66,6 +66,17 @@ class Command(click.Command):
                 formatter.write_text(gettext.gettext(paragraph))
 
 
+class Group(Command, click.Group):
+    """A group whose table of subcommands is translated."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table of subcommands: the first paragraph of each one's help."""
+        names = self.list_commands(ctx)
+        helps = ((name, (one.help or "") if (one := self.get_command(ctx, name)) else "") for name in names)
+        with formatter.section(gettext.gettext("Commands")):
+            formatter.write_dl([(name, gettext.gettext(next(iter(paragraphs(text)), ""))) for name, text in helps])
+
+
 def option(*names: str, **settings: Any) -> Callable[[Function], Function]:
     """`click.option` with translated help."""
     return click.option(*names, cls=Option, **settings)

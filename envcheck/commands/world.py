@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from envcheck.render.voice import Voice
 
 _DRAWING = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS")
-_SEEN = ("ENVCHECK_LANG", *VARIABLES, *_DRAWING, "ENVCHECK_TRACEBACK")
+_SEEN = ("ENVCHECK_LANG", *VARIABLES, *_DRAWING, "ENVCHECK_TRACEBACK", "ENVCHECK_CACHE")
 
 
 class World:
@@ -63,8 +63,14 @@ class World:
         if self._catalogue is not None:
             return self._catalogue
         from envcheck.catalogue import Catalogue
+        from envcheck.commands.cache import updated
 
-        return Catalogue.shipped()
+        return updated(self, Catalogue.shipped())
+
+    @property
+    def real(self) -> bool:
+        """Whether this is the machine itself, not one that a test made."""
+        return self._system is None
 
     def now(self) -> "datetime":
         """The time, in UTC."""
