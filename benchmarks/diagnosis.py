@@ -10,16 +10,23 @@ CORPUS = Path(__file__).resolve().parent.parent / "tests" / "raw" / "cases.jsonl
 STATEMENTS = frozenset({"facts", "claim", "code", "outside", "container"})
 """Evidence keys that are somebody's words about the machine, not program output: left out of the score."""
 TRUSTED = frozenset({"maintainer", "poster"})
+_WORDS = frozenset({"all", "half=A", "half=B", "figures"})
 
 
 def run(runs: int, *arguments: str) -> Result:
-    """`arguments`: corpus files (default: the tests' own selection); `--all` counts inferred causes, too."""
+    """`arguments`: corpus files (default: the tests' own selection); `all` counts inferred causes, too.
+
+    `half=A` or `half=B` counts that half of a corpus; `figures` leaves out which cases were missed.
+    """
     del runs
-    files = [Path(argument) for argument in arguments if not argument.startswith("-")] or [CORPUS]
+    words = [argument for argument in arguments if argument in _WORDS]
+    files = [Path(argument) for argument in arguments if argument not in _WORDS] or [CORPUS]
+    halves = {word.removeprefix("half=") for word in words if word.startswith("half=")}
     cases = [
         json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
     ]
-    counted = [case for case in cases if "--all" in arguments or case.get("confidence") in TRUSTED]
+    cases = [case for case in cases if not halves or case.get("half") in halves]
+    counted = [case for case in cases if "all" in words or case.get("confidence") in TRUSTED]
     kinds: Counter[str] = Counter()
     by_cause: dict[str, Counter[str]] = defaultdict(Counter)
     misses: list[str] = []
@@ -32,6 +39,8 @@ def run(runs: int, *arguments: str) -> Result:
             misses.append(
                 f"{case['id']} {case['cause']}: {kind}, said {primary or '-'} ({severity}), then {second or '-'}"
             )
+    if "figures" in words:
+        misses, by_cause = [], {}
     return _result(len(counted), kinds, by_cause, misses)
 
 
