@@ -2,17 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from envcheck.diagnosis.case import Case
 from envcheck.model.facts import Package
 from envcheck.model.versions import numbers
 
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
-
-_PINNED = re.compile(r"[\w.-]+\s*(?:\[[^\]]*\]\s*)?\(?[^;]*==")
-"""What may hold an exact pin; only these lines are worth the import of packaging."""
+_EXACT = re.compile(
+    r"\s*(?P<name>[A-Za-z0-9][\w.-]{0,80})\s{0,4}(?:\(\s?)?===?\s{0,4}(?P<version>[\w.+!-]{1,60})(?=[\s;)]|$)"
+)
 _PLATFORMS = {"linux": ("Linux", "linux"), "windows": ("Windows", "win32"), "macos": ("Darwin", "darwin")}
 
 
@@ -64,41 +62,47 @@ def prerelease(version: str) -> bool:
 
 
 def pins(case: Case, owner: Package) -> Iterator[Pin]:
-    """The exact pins of `owner` that hold on this system."""
-    pinned = [line for line in owner.requires or () if _PINNED.match(line)]
-    if not pinned:
-        return
+    """The exact pins of `owner` that hold on this system.
+
+    A pin that is kept is read by its form alone: `packaging`, whose import takes longer than all checks together,
+    is asked only whether one that is not kept was meant for this system.
+    """
+    for line in owner.requires or ():
+        match = _EXACT.match(line)
+        if match is None:
+            continue
+        name = re.sub(r"[-_.]+", "-", match["name"]).lower()
+        installed = package(case, name)
+        kept = installed is not None and same_version(match["version"], installed.version or "")
+        if kept or _is_meant(case, line):
+            yield Pin(owner, name, match["version"], installed)
+
+
+def _is_meant(case: Case, line: str) -> bool:
+    """Whether a requirement is one, and its marker holds on the examined system."""
     from packaging.requirements import InvalidRequirement, Requirement
 
-    for line in pinned:
-        try:
-            requirement = Requirement(line)
-        except InvalidRequirement:
-            continue
-        exact = [
-            one.version for one in requirement.specifier if one.operator in ("==", "===") and "*" not in one.version
-        ]
-        if exact and _applies(case, requirement):
-            name = requirement.name.lower().replace("_", "-").replace(".", "-")
-            yield Pin(owner, name, exact[0], package(case, name))
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return False
+    return requirement.marker is None or requirement.marker.evaluate(_system_of(case))
 
 
-def _applies(case: Case, requirement: "Requirement") -> bool:
-    if requirement.marker is None:
-        return True
+def _system_of(case: Case) -> dict[str, str]:
+    """The examined system in the words of environment markers."""
     host, python = case.facts.host, case.facts.python
     system, platform = _PLATFORMS.get(host.os or "", ("", ""))
-    machine = {"x86_64": "AMD64"}.get(host.machine or "", host.machine or "") if system == "Windows" else host.machine
-    version = python.version or "3.11"
-    known = {
+    machine = host.machine or ""
+    version = python.version or ""
+    return {
         "extra": "",
-        "implementation_name": "cpython",
+        "implementation_name": (python.implementation or "CPython").lower(),
         "os_name": "nt" if system == "Windows" else "posix",
-        "platform_machine": machine or "",
+        "platform_machine": "AMD64" if (system, machine) == ("Windows", "x86_64") else machine,
         "platform_python_implementation": python.implementation or "CPython",
         "platform_system": system,
         "python_full_version": version,
         "python_version": ".".join(version.split(".")[:2]),
         "sys_platform": platform,
     }
-    return requirement.marker.evaluate(known)

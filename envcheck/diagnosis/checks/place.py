@@ -1,4 +1,4 @@
-"""EC613, EC615, EC620, EC621: whether there is room for packages, and which Python they would go to."""
+"""EC613, EC615, EC620, EC621, EC344: whether there is room for packages, and which Python has or gets them."""
 
 import re
 from collections.abc import Iterator
@@ -140,9 +140,40 @@ def pip_missing(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
+@check(
+    "EC344",
+    "works-in-one",
+    severity="warning",
+    cause="healthy_here_other_interpreter_elsewhere",
+    needs=("cuda_available",),
+)
+def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
+    """CUDA works in one interpreter and not in another.
+
+    What it means: what was shown says both that `torch.cuda.is_available()` is True and that it is False. The
+    machine and one environment are fine; the other answer comes from another interpreter or other variables.
+
+    Common causes: the program runs in an editor, a service or a notebook whose interpreter or environment variables
+    differ from those of the terminal.
+
+    What to do: print `sys.executable`, `torch.__file__` and `CUDA_VISIBLE_DEVICES` in both places and compare.
+    """
+    answers = case.facts.sightings.get("torch.cuda_available", ())
+    if {one.value for one in answers} != {"True", "False"}:
+        return
+    code = "import os, sys, torch; print(sys.executable, torch.__file__, os.environ.get('CUDA_VISIBLE_DEVICES'))"
+    yield this.finding(
+        say("CUDA works in one place and not in the other"),
+        evidence=tuple(fact("torch.cuda_available", one.value, one.look, one.where) for one in answers),
+        fixes=(remedies.command(case, say("Run this in both places and compare"), "python", "-c", code),),
+        confidence="possible",
+    )
+
+
 CHECKS = (
     disk_nearly_full,
     pip_of_another_python,
     installs_elsewhere,
     pip_missing,
+    works_in_one,
 )

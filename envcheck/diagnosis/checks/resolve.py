@@ -1,4 +1,4 @@
-"""EC622, EC623, EC627, EC629, EC640 to EC646: an installer found its server and could not install all the same."""
+"""EC622, EC623, EC627, EC629, EC640 to EC646, EC346: an installer found its server, and could not install."""
 
 import re
 from collections.abc import Iterator
@@ -207,6 +207,35 @@ def conda_unsolvable(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
+@check("EC346", "build-isolation", cause="build_isolation", explains=("EC300", "EC309"), needs=("anything_said",))
+def build_isolation(this: Check, case: Case) -> Iterator[Finding]:
+    """A package that is built from source does not see torch.
+
+    What it means: pip and uv build a package in an empty environment of its own. A package whose build imports
+    torch fails there with "No module named 'torch'", although torch is installed.
+
+    Common causes: installing flash-attn, xformers or another extension for which no ready wheel fits.
+
+    What to do: install torch first, then build the package without isolation; better still, install a wheel of it
+    that was made for this torch and CUDA.
+    """
+    said = case.said("build_isolation")
+    if not said:
+        return
+    yield this.finding(
+        say("A package that builds from source cannot see the installed torch"),
+        why=say("Builds run in an empty environment unless isolation is switched off"),
+        evidence=heard(said, 1),
+        fixes=(
+            remedies.command(
+                case,
+                say("Build it without isolation, with the name of the package in place of PACKAGE"),
+                *remedies.pip(case, "install", "--no-build-isolation", "PACKAGE"),
+            ),
+        ),
+    )
+
+
 @check("EC640", "killed-while-installing", cause="pip_out_of_memory", needs=("anything_said",))
 def killed_while_installing(this: Check, case: Case) -> Iterator[Finding]:
     """The installer ran out of memory.
@@ -323,6 +352,7 @@ def conda_without_channels(this: Check, case: Case) -> Iterator[Finding]:
 
 
 CHECKS = (
+    build_isolation,
     index_tag_missing,
     index_not_used,
     release_missing,

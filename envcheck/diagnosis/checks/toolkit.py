@@ -118,7 +118,14 @@ def compiler_too_new(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC703", "compiler-missing", severity="info", cause="compiler_missing", needs=("anything_said",))
+@check(
+    "EC703",
+    "compiler-missing",
+    severity="info",
+    cause="compiler_missing",
+    needs=("tools",),
+    hears=("compiler_missing",),
+)
 def compiler_missing(this: Check, case: Case) -> Iterator[Finding]:
     """There is no C compiler.
 
@@ -129,19 +136,23 @@ def compiler_missing(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install a compiler when the program uses `torch.compile` or builds extensions.
     """
     said = case.said("compiler_missing")
-    if not said:
+    names = {one.name for one in case.tools or ()}
+    absent = case.facts.host.os == "linux" and bool(names) and not case.pasted and "gcc" not in names
+    if not said and not (absent and case.torch_imported):
         return
-    windows = case.facts.host.os == "windows" or "Visual C++" in said[0][0].text or said[0][1].get("compiler") == "cl"
-    install = (
-        remedies.step(say("Install the Visual C++ build tools: {url}", url=page("build_tools")))
-        if windows
-        else remedies.step(say("Install the system's package gcc (and g++)"))
-    )
+    words = said[0][0].text if said else ""
+    windows = case.facts.host.os == "windows" or "Visual C++" in words or (said and said[0][1].get("compiler") == "cl")
     yield this.finding(
-        say("There is no C compiler, which torch.compile and extensions need"),
-        evidence=heard(said, 1),
-        fixes=(install,),
-        severity="error",
+        say("There is no C compiler, which torch.compile and extensions need")
+        if said
+        else say("gcc is not on PATH; torch.compile and extensions need a C compiler"),
+        evidence=heard(said, 1) or (fact("tools", " ".join(sorted(names)), "settings"),),
+        fixes=(
+            remedies.step(say("Install the Visual C++ build tools: {url}", url=page("build_tools")))
+            if windows
+            else remedies.step(say("Install the system's package gcc (and g++)")),
+        ),
+        severity="error" if said else "info",
     )
 
 

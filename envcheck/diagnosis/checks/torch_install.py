@@ -1,4 +1,4 @@
-"""EC300, EC303, EC304, EC307, EC309, EC310, EC344, EC346: whether torch is there, whole, once, and the one meant."""
+"""EC300, EC303, EC304, EC307, EC309, EC310: whether torch is there, whole, once, and the one meant."""
 
 import re
 from collections.abc import Iterator
@@ -20,35 +20,6 @@ _USER_SITE = re.compile(
 )
 _MIXED = ("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch")
 """What is said when files of two installations meet."""
-
-
-@check("EC346", "build-isolation", cause="build_isolation", explains=("EC300", "EC309"), needs=("anything_said",))
-def build_isolation(this: Check, case: Case) -> Iterator[Finding]:
-    """A package that is built from source does not see torch.
-
-    What it means: pip and uv build a package in an empty environment of its own. A package whose build imports
-    torch fails there with "No module named 'torch'", although torch is installed.
-
-    Common causes: installing flash-attn, xformers or another extension for which no ready wheel fits.
-
-    What to do: install torch first, then build the package without isolation; better still, install a wheel of it
-    that was made for this torch and CUDA.
-    """
-    said = case.said("build_isolation")
-    if not said:
-        return
-    yield this.finding(
-        say("A package that builds from source cannot see the installed torch"),
-        why=say("Builds run in an empty environment unless isolation is switched off"),
-        evidence=heard(said, 1),
-        fixes=(
-            remedies.command(
-                case,
-                say("Build it without isolation, with the name of the package in place of PACKAGE"),
-                *remedies.pip(case, "install", "--no-build-isolation", "PACKAGE"),
-            ),
-        ),
-    )
 
 
 def _elsewhere(case: Case) -> Environment | None:
@@ -363,43 +334,11 @@ def torch_incomplete(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check(
-    "EC344",
-    "works-in-one",
-    severity="warning",
-    cause="healthy_here_other_interpreter_elsewhere",
-    needs=("cuda_available",),
-)
-def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
-    """CUDA works in one interpreter and not in another.
-
-    What it means: what was shown says both that `torch.cuda.is_available()` is True and that it is False. The
-    machine and one environment are fine; the other answer comes from another interpreter or other variables.
-
-    Common causes: the program runs in an editor, a service or a notebook whose interpreter or environment variables
-    differ from those of the terminal.
-
-    What to do: print `sys.executable`, `torch.__file__` and `CUDA_VISIBLE_DEVICES` in both places and compare.
-    """
-    answers = case.facts.sightings.get("torch.cuda_available", ())
-    if {one.value for one in answers} != {"True", "False"}:
-        return
-    code = "import os, sys, torch; print(sys.executable, torch.__file__, os.environ.get('CUDA_VISIBLE_DEVICES'))"
-    yield this.finding(
-        say("CUDA works in one place and not in the other"),
-        evidence=tuple(fact("torch.cuda_available", one.value, one.look, one.where) for one in answers),
-        fixes=(remedies.command(case, say("Run this in both places and compare"), "python", "-c", code),),
-        confidence="possible",
-    )
-
-
 CHECKS = (
-    build_isolation,
     other_interpreter,
     torch_missing,
     module_shadow,
     user_site_shadow,
     torch_twice,
     torch_incomplete,
-    works_in_one,
 )
