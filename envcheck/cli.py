@@ -1,5 +1,6 @@
 """The `envcheck` command: subcommands loaded when they are called, and the one boundary where errors end."""
 
+import gc
 import gettext
 import os
 import sys
@@ -96,9 +97,11 @@ cli.params += common_options()
 def main() -> NoReturn:
     """The console script.
 
-    It leaves without the interpreter's tear-down, which would take a sixth of the time of `envcheck --version`
-    (8 of 50 ms measured) and would wait for threads that wait for a driver.
+    It does without the cyclic collector (7 of 98 ms measured for `doctor --from`), and leaves without the
+    interpreter's tear-down, which takes a sixth of `envcheck --version` (8 of 50 ms) and would wait for threads that
+    wait for a driver.
     """
+    gc.disable()
     world = World()
     code = run(sys.argv[1:], world)
     world.flush()

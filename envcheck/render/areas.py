@@ -38,7 +38,7 @@ def areas(examination: Examination) -> tuple[Area, ...]:
     """The overview, in the order in which one thing needs the other; areas without anything to say are left out."""
     facts, found = examination.facts, examination.report.findings
     made = (_area(name, look(facts), [one for one in found if area_of(one) == key]) for key, name, look in _AREAS)
-    return tuple(area for area in made if area.lines or area.codes)
+    return tuple(area for area in made if area.lines or area.mark in ("error", "warning"))
 
 
 def area_of(finding: Finding) -> str:
