@@ -47,6 +47,12 @@ class Signatures(Value, frozen=True, kw_only=True):
     signature: tuple[Signature, ...] = ()
 
 
+class Groups(dict[str, str]):
+    """The named groups of a match that took part, and in `matched` the text that was recognised."""
+
+    matched: str = ""
+
+
 def signatures(table: Signatures) -> tuple[Signature, ...]:
     """The signatures of a file, each with its source and date."""
     return tuple(
@@ -77,7 +83,11 @@ def _match(one: Signature, kind: str, text: str, folded: str) -> dict[str, str] 
         return None
     hits = (_compiled(pattern).search(text) for pattern in one.patterns)
     hit = next((hit for hit in hits if hit is not None), None)
-    return None if hit is None else {name: value for name, value in hit.groupdict().items() if value is not None}
+    if hit is None:
+        return None
+    groups = Groups((name, value) for name, value in hit.groupdict().items() if value is not None)
+    groups.matched = hit.group(0)
+    return groups
 
 
 @cache

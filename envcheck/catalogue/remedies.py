@@ -16,6 +16,8 @@ class Distribution(Value, frozen=True, kw_only=True):
     names: tuple[str, ...]
     """Beginnings of os-release's PRETTY_NAME, lower case."""
     driver: tuple[str, ...] = ()
+    open_only: bool = False
+    """Whether `driver` brings the open kernel module, which GPUs before Turing do not take."""
     driver_note: str = ""
     """A page's name (`page`) to read before: a repository that must be added first."""
     rebuild: tuple[str, ...] = ()
@@ -44,20 +46,20 @@ class Page(Value, frozen=True, kw_only=True):
 
 
 class LastBranch(Value, frozen=True, kw_only=True):
-    """The newest driver branch that still drives GPUs up to a compute capability."""
+    """The newest driver branch that still drives a family of GPUs, up to a compute capability."""
 
     capability: str
     branch: str
+    devices: tuple[str, ...]
+    """First two digits of its PCI ids."""
     source: str
     date: str
 
 
 class OpenModule(Value, frozen=True, kw_only=True):
-    """Which GPUs the open kernel module drives, and which take no other; `devices` are PCI ids' first two digits."""
+    """Which GPUs take no other than the open kernel module; `required_devices` as above."""
 
-    minimum_capability: str
     required_devices: tuple[str, ...]
-    refused_devices: tuple[str, ...]
     source: str
     date: str
 
@@ -97,6 +99,16 @@ def distribution(os_name: str | None) -> Distribution | None:
 def override(gfx: str) -> str | None:
     """The HSA_OVERRIDE_GFX_VERSION that is known to help an AMD target."""
     return next((row.value for row in remedies().override if gfx in row.targets), None)
+
+
+def last_branch(device: str) -> LastBranch | None:
+    """The last driver branch of the GPU with that PCI id, where it has one: GPUs before Turing."""
+    return next((row for row in remedies().last_branch if device.lower().startswith(row.devices)), None)
+
+
+def needs_open_module(device: str) -> bool:
+    """Whether the GPU with that PCI id takes the open kernel module only."""
+    return device.lower().startswith(remedies().open_module.required_devices)
 
 
 def page(name: str) -> str:

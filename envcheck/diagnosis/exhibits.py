@@ -13,10 +13,11 @@ def fact(path: str, value: object, look: str | None = None, where: str | None = 
 
 
 def spoken(message: Message, groups: dict[str, str] | None = None) -> Evidence:
-    """The line of a message that tells: one that holds what was recognised, else one with an error, else the first."""
+    """The line of a message that tells: where what was recognised begins, else one with an error, else the first."""
     lines = [line.strip() for line in message.text.splitlines() if line.strip()] or [""]
-    wanted = [value for value in (groups or {}).values() if value.strip()]
-    telling = [line for line in lines if any(value in line for value in wanted)]
+    matched = getattr(groups, "matched", "").strip().splitlines()
+    wanted = matched[:1] or [value for value in (groups or {}).values() if value.strip()]
+    telling = [line for line in lines if any(value.strip() in line for value in wanted)]
     errors = [line for line in lines if "rror" in line]
     line = (telling or errors[-1:] or lines)[0]
     path = message.where if message.where and message.where.startswith(("torch.", "nvidia.")) else "messages"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from envcheck.catalogue.remedies import distribution, page
+from envcheck.catalogue.remedies import distribution, last_branch, page
 from envcheck.diagnosis.case import Case
 from envcheck.model.plan import Build
 from envcheck.model.report import Fix
@@ -160,6 +160,10 @@ def install_driver(case: Case, minimum: str | None = None) -> tuple[Fix, ...]:
 
 def _linux_driver(case: Case, minimum: str | None) -> tuple[Fix, ...]:
     known = distribution(case.facts.host.os_name)
+    rows = (last_branch(card.device) for card in case.nvidia_pci or ())
+    old = next((row for row in rows if row), None)
+    if known is not None and known.open_only and old is not None:
+        return (step(say("Install driver {branch} from {url}", branch=old.branch, url=page("nvidia_driver"))),)
     if known is None or not known.driver:
         return (driver_page(minimum),)
     first: tuple[Fix, ...] = ()

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-from envcheck.catalogue.remedies import page
-from envcheck.catalogue.remedies import remedies as mends
+from envcheck.catalogue.remedies import last_branch, needs_open_module, page
 from envcheck.diagnosis import exhibits, remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA, cards_on_bus, owns_its_driver
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.model.facts import Gpu, PciDevice
+from envcheck.model.facts import Gpu
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import numbers
@@ -64,10 +63,11 @@ def wrong_kind_of_module(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install the driver package of the right kind (the open one has "open" in its name), and restart.
     """
     told_open, told_closed = case.said("open_module_required"), case.said("open_module_refused")
-    module, rule = case.module("nvidia"), mends().open_module
+    module = case.module("nvidia")
     flavour = module.flavour if module and module.loaded and not case.listed else None
-    needs_open = _of_kind(case, rule.required_devices) if flavour == "proprietary" else ()
-    needs_closed = _of_kind(case, rule.refused_devices) if flavour == "open" else ()
+    cards = case.nvidia_pci or ()
+    needs_open = [card for card in cards if flavour == "proprietary" and needs_open_module(card.device)]
+    needs_closed = [card for card in cards if flavour == "open" and last_branch(card.device)]
     if not (told_open or told_closed or needs_open or needs_closed):
         return
     to_open = bool(told_open or needs_open)
@@ -97,10 +97,6 @@ def _from_the_page(case: Case) -> tuple[Fix, ...]:
     return (remedies.driver_page(), remedies.reboot(case))
 
 
-def _of_kind(case: Case, prefixes: tuple[str, ...]) -> tuple[PciDevice, ...]:
-    return tuple(card for card in case.nvidia_pci or () if card.device.lower().startswith(prefixes))
-
-
 @check(
     "EC238",
     "gpu-too-old-for-driver",
@@ -120,16 +116,16 @@ def gpu_too_old_for_driver(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install the last branch that supports the GPU, and keep the system from replacing it.
     """
     told = case.said("legacy_driver")
-    last = max(mends().last_branch, key=lambda row: numbers(row.capability))
-    too_new = numbers(case.driver_version or "0")[:1] > numbers(last.branch)
-    old = _of_kind(case, mends().open_module.refused_devices) if too_new and not case.listed else ()
+    have = numbers(case.driver_version or "0")[:1]
+    rows = [] if case.listed else [(card, last_branch(card.device)) for card in case.nvidia_pci or ()]
+    old = [(card, row.branch) for card, row in rows if row and have > numbers(row.branch)]
     if not told and not old:
         return
-    branch = next((groups["branch"] for _, groups in told if "branch" in groups), last.branch)
+    branch = next((groups["branch"] for _, groups in told if "branch" in groups), old[0][1] if old else "?")
     yield this.finding(
         say("This GPU is driven by the {branch} branch of the driver at most", branch=branch),
         evidence=(
-            *map(exhibits.pci, old[:2]),
+            *(exhibits.pci(card) for card, _ in old[:2]),
             *exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions[:1]),
             *heard(told),
         ),
