@@ -3,9 +3,11 @@
 Every file below `data/` is one table; a table is read when the first question needs it.
 """
 
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from envcheck.catalogue import architectures, capabilities, conda, drivers, gpus, messages, platforms, releases
 from envcheck.catalogue import mirrors as mirror_files
@@ -14,17 +16,35 @@ from envcheck.model.facts import Message
 from envcheck.model.plan import Build
 from envcheck.model.versions import numbers
 
+if TYPE_CHECKING:
+    from envcheck.catalogue.update import Update
+
 
 class Catalogue:
     """Typed questions over the tables in a folder (the shipped one, unless a test says otherwise)."""
 
-    def __init__(self, folder: Path = DATA) -> None:
+    def __init__(self, folder: Path = DATA, update: "Update | None" = None) -> None:
         self._folder = folder
+        self._update = update
 
     @classmethod
     def shipped(cls) -> "Catalogue":
         """The catalogue that came with this envcheck."""
         return cls()
+
+    def with_update(self, update: "Update") -> "Catalogue":
+        """This catalogue with the releases that an index told of since."""
+        return Catalogue(self._folder, update)
+
+    @property
+    def update(self) -> "Update | None":
+        """What was laid over the tables."""
+        return self._update
+
+    @cached_property
+    def shipped_releases(self) -> releases.Releases:
+        """Releases and wheels as the tables in the folder have them."""
+        return read_table(self._folder / "releases.toml", releases.Releases)
 
     def minimum_driver(self, cuda: str, os: str) -> str | None:
         """The oldest driver on `os` that runs a build made with toolkit `cuda` (minor-version compatibility)."""
@@ -59,8 +79,16 @@ class Catalogue:
         return mirror_files.mirrors(own)
 
     def newest_torch(self) -> str:
-        """The newest release of torch that the catalogue knows."""
-        return max({build.torch for build in self._builds}, key=numbers)
+        """The newest release of torch that the catalogue knows.
+
+        Without an update from the table's headings alone: every examination asks this, and to read the whole table
+        takes 25 ms.
+        """
+        if self._update is not None:
+            return max({build.torch for build in self._builds}, key=numbers)
+        text = (self._folder / "releases.toml").read_text("utf-8")
+        headings: list[str] = re.findall(r'^\[release\."([\d.]+)"\]', text, re.MULTILINE)
+        return max(headings, key=numbers)
 
     def runs(self, kernel: str, device: str) -> bool:
         """Whether code for `kernel` (`sm_86`, `compute_90`, `gfx1100`) runs on `device` (`8.9`, `gfx1100`).
@@ -101,7 +129,11 @@ class Catalogue:
 
     @cached_property
     def _releases(self) -> releases.Releases:
-        return read_table(self._folder / "releases.toml", releases.Releases)
+        if self._update is None:
+            return self.shipped_releases
+        from envcheck.catalogue.update import laid_over
+
+        return laid_over(self.shipped_releases, self._update)
 
     @cached_property
     def _conda(self) -> conda.Conda:

@@ -4,7 +4,7 @@ from functools import cache
 
 from envcheck.catalogue.files import Source
 from envcheck.model.base import Value
-from envcheck.model.versions import at_least
+from envcheck.model.versions import numbers
 
 
 class Cuda(Value, frozen=True, kw_only=True):
@@ -35,15 +35,20 @@ class Table(Value, frozen=True, kw_only=True):
     rocm: tuple[Rocm, ...]
 
 
+Span = tuple[tuple[int, ...], tuple[int, ...]]
+_numbers = cache(numbers)
+
+
 class Capabilities:
     """Questions over the table."""
 
     def __init__(self, table: Table) -> None:
         self._sources = table.source
-        self._cuda: dict[tuple[str, str, str], list[Cuda]] = {}
+        self._cuda: dict[tuple[str, str, str], list[tuple[Span, Cuda]]] = {}
         for row in table.cuda:
+            span = (numbers(row.first), numbers(row.last))
             for version in row.versions.split():
-                self._cuda.setdefault((version, row.os, row.machine), []).append(row)
+                self._cuda.setdefault((version, row.os, row.machine), []).append((span, row))
         self._rocm = {version: row for row in table.rocm for version in row.versions.split()}
 
     def of(self, torch: str, variant: str, cuda: str | None, os: str, machine: str) -> tuple[tuple[str, ...], str]:
@@ -51,8 +56,9 @@ class Capabilities:
         if variant.startswith("rocm"):
             row = self._rocm.get(variant.removeprefix("rocm"))
             return (tuple(row.targets.split()), self._sources[row.source].what) if row else ((), "")
-        for made in self._cuda.get((cuda or "", os, machine), ()):
-            if at_least(torch, made.first) and at_least(made.last, torch):
+        release = _numbers(torch)
+        for (first, last), made in self._cuda.get((cuda or "", os, machine), ()):
+            if first <= release <= last:
                 return kernels(made.kernels), self._sources[made.source].what
         return (), ""
 

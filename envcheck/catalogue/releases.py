@@ -50,7 +50,8 @@ class Releases(Value, frozen=True, kw_only=True):
 def builds(table: Releases, known: capabilities.Capabilities) -> tuple[Build, ...]:
     """Every build, newest release first."""
     every = (build for row in table.wheels for build in _unfold(table, row, known))
-    return tuple(sorted(every, key=lambda build: numbers(build.torch), reverse=True))
+    order = {torch: numbers(torch) for torch in table.release}
+    return tuple(sorted(every, key=lambda build: order[build.torch], reverse=True))
 
 
 def toolkit(variant: str) -> str | None:

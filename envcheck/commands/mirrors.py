@@ -1,14 +1,12 @@
 """`envcheck mirrors`: list them, test them, use one for pip, uv and conda, and take that back."""
 
-import gettext
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from envcheck.commands.clickwork import Command, command, common_options, option
+from envcheck.commands.clickwork import Group, command, common_options, option
 from envcheck.commands.world import World
-from envcheck.locale import paragraphs
 from envcheck.model.errors import Exit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -17,18 +15,7 @@ TOOLS = ("pip", "uv", "conda")
 _OWN_FOLDER = "ENVCHECK_MIRRORS"
 
 
-class _Group(Command, click.Group):
-    """A group whose table of subcommands is translated."""
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table of subcommands: the first paragraph of each one's help."""
-        names = self.list_commands(ctx)
-        helps = ((name, (one.help or "") if (one := self.get_command(ctx, name)) else "") for name in names)
-        with formatter.section(gettext.gettext("Commands")):
-            formatter.write_dl([(name, gettext.gettext(next(iter(paragraphs(text)), ""))) for name, text in helps])
-
-
-@click.group("mirrors", cls=_Group, add_help_option=False, invoke_without_command=True)
+@click.group("mirrors", cls=Group, add_help_option=False, invoke_without_command=True)
 @click.pass_context
 def mirrors(context: click.Context) -> None:
     """List package mirrors, test them, use one, and take that back."""

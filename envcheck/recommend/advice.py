@@ -75,8 +75,11 @@ def notes(chosen: Build, judge: Judge, catalogue: Catalogue, verdicts: Verdicts)
 
 def _notes(chosen: Build, judge: Judge, catalogue: Catalogue, verdicts: Verdicts) -> Iterator[Text]:
     target = judge.target
-    if judge.wish != Wish(conda=judge.wish.conda):
-        yield say("narrowed by the wish: {wish}", wish=spoken(judge.wish) or "--pre")
+    if judge.wish.pre:
+        where = f"{catalogue.platforms.index.nightly}/{chosen.variant}"
+        yield say("pre-releases are not in the catalogue; nightly builds are at {index}", index=where)
+    if judge.wish not in (Wish(conda=judge.wish.conda), Wish(conda=judge.wish.conda, pre=True)):
+        yield say("narrowed by the wish: {wish}", wish=spoken(judge.wish))
     if kind_of(chosen) == "nvidia" and target.nvidia:
         if not judge.own_toolkit(chosen):
             yield from _own_toolkit(target, verdicts)
@@ -104,6 +107,21 @@ def _newer(chosen: Build, judge: Judge, catalogue: Catalogue, verdicts: Verdicts
         if allowed:
             yield _would_allow(rule, _newest(allowed, catalogue, judge.target), judge.target, catalogue)
     yield from _kernels_ended(chosen, judge, verdicts)
+    yield from _unverified(chosen, judge, verdicts)
+
+
+def _unverified(chosen: Build, judge: Judge, verdicts: Verdicts) -> Iterator[Text]:
+    """Releases that an index told of, whose kernels nobody has listed yet."""
+    if kind_of(chosen) not in ("nvidia", "amd"):
+        return
+    if not chosen.capabilities:
+        yield say("what this build holds kernels for is not known yet: it was not checked against the GPU")
+        return
+    unlisted = [build for build, against in verdicts if not build.capabilities and kind_of(build) == kind_of(chosen)]
+    newer = {build.torch for build in unlisted if (build.os, build.machine) == (chosen.os, chosen.machine)}
+    if newer and not judge.wish.torch:
+        newest = max(newer, key=numbers)
+        yield say("{torch} is out, but what it holds kernels for is not known: --torch {torch} plans it", torch=newest)
 
 
 def _kernels_ended(chosen: Build, judge: Judge, verdicts: Verdicts) -> Iterator[Text]:
@@ -112,7 +130,7 @@ def _kernels_ended(chosen: Build, judge: Judge, verdicts: Verdicts) -> Iterator[
     here = [(build, {name for name, _ in against}) for build, against in verdicts]
     here = [(build, against) for build, against in here if not against & elsewhere]
     last = max(numbers(build.torch) for build, against in here if "capability" not in against)
-    ended = [build.torch for build, _ in here if numbers(build.torch) > last]
+    ended = [build.torch for build, _ in here if numbers(build.torch) > last and build.capabilities]
     if ended and kind_of(chosen) in ("nvidia", "amd"):
         told = names(judge.target.nvidia if kind_of(chosen) == "nvidia" else judge.target.amd)
         first = min(ended, key=numbers)

@@ -162,7 +162,7 @@ class Judge:
         self, build: Build, devices: tuple[Device, ...], serves: Callable[[Build, Device], bool]
     ) -> Text | None:
         if not build.capabilities:
-            return say("what it holds kernels for is not known")
+            return None if self.wish.torch else say("what it holds kernels for is not known")
         for device in devices:
             if device.code is None:
                 return say("the compute capability of {name} is not known", name=device.name)
