@@ -260,6 +260,12 @@ def test_conda_and_its_own_metadata_are_one_installation() -> None:
     assert "EC303" not in codes(examined(machine("healthy_conda_cuda")))
 
 
+def test_the_environment_that_envcheck_runs_in_is_not_another_that_was_meant() -> None:
+    candidates = [{"path": "~/tools/envcheck/bin/python", "chosen_by": "self", "has_torch": True}]
+    report = examined(machine("torch_missing", python={"candidates": candidates}))
+    assert report.primary == "EC300"
+
+
 @pytest.mark.parametrize("name", ["requests", "torchtext", "numpy"])
 def test_a_missing_module_of_another_package_is_not_torch(name: str) -> None:
     assert "EC300" not in codes(examined(evidence.read(f"ModuleNotFoundError: No module named '{name}'\n")))
@@ -380,7 +386,10 @@ def test_what_the_index_is_to_blame_for(requirement: str, versions: str, index: 
 @pytest.mark.parametrize(
     ("words", "cause"),
     [
-        ("NewConnectionError('Failed to establish a new connection: [Errno 111] Connection refused')", None),
+        (
+            "NewConnectionError('Failed to establish a new connection: [Errno 111] Connection refused')",
+            "network_unreachable",
+        ),
         ("ProxyError('Cannot connect to proxy.', OSError('Tunnel connection failed: 502 Bad Gateway'))", "proxy_error"),
         ("ConnectTimeoutError('Connection to download.pytorch.org timed out.')", "network_timeout"),
         (
@@ -391,12 +400,12 @@ def test_what_the_index_is_to_blame_for(requirement: str, versions: str, index: 
         ("ConnectionResetError(104, 'Connection reset by peer')", "connection_reset"),
     ],
 )
-def test_an_empty_list_after_a_network_error_is_its_consequence(words: str, cause: str | None) -> None:
+def test_an_empty_list_after_a_network_error_is_its_consequence(words: str, cause: str) -> None:
     warning = f"WARNING: Retrying (Retry(total=4)) after connection broken by '{words}': /whl/cu999/torch/"
     looking = "Looking in indexes: https://download.pytorch.org/whl/cu999"
     report = refused("torch==2.6.0", "none", looking, warning)
     assert report.primary_finding is not None
-    assert report.primary_finding.cause == (cause or "index_tag_missing")
+    assert report.primary_finding.cause == cause
 
 
 def test_a_company_certificate_is_named_to_pip() -> None:

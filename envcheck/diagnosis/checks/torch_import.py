@@ -342,7 +342,8 @@ def import_exit(this: Check, case: Case) -> Iterator[Finding]:
 def import_error(this: Check, case: Case) -> Iterator[Finding]:
     """The import of torch raises an error.
 
-    What it means: torch is installed and cannot be imported. No rule of envcheck knows this message.
+    What it means: torch is installed and cannot be imported. When no other finding explains it, envcheck does not know
+    the message.
 
     Common causes: a library that is missing or of another version; files of two releases mixed; an interpreter that
     the build was not made for.

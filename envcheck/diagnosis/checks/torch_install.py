@@ -23,9 +23,10 @@ _MIXED = ("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_s
 
 
 def _elsewhere(case: Case) -> Environment | None:
-    """Another environment that has torch."""
+    """Another environment that has torch and may have been meant: not the one that envcheck itself runs in."""
     here = case.facts.python.path
-    return next((one for one in case.facts.python.candidates if one.has_torch and one.path != here), None)
+    others = (one for one in case.facts.python.candidates if one.path != here and one.chosen_by != "self")
+    return next((one for one in others if one.has_torch), None)
 
 
 def _listed(case: Case) -> Evidence | None:
