@@ -11,20 +11,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from envcheck.catalogue import Catalogue
-from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.checks import CHECKS
-from envcheck.diagnosis.diagnose import diagnose
 from envcheck.model.codec import decode, encode
 from envcheck.model.facts import Facts
-from envcheck.model.plan import Wish
 from envcheck.model.report import Report
-from envcheck.recommend.resolve import resolve
+from tests.helpers.cases import MACHINES, examine
 
-FOLDER = Path(__file__).parent / "machines"
-FILES = sorted(FOLDER.glob("*.json"))
+FILES = sorted(MACHINES.glob("*.json"))
 CODES = [check.code for check in CHECKS]
-CATALOGUE = Catalogue.shipped()
 
 
 class Machine(NamedTuple):
@@ -39,10 +33,6 @@ def machine(path: Path) -> Machine:
     assert set(document) == {"about", "source", "expect", "facts"}
     facts = decode(json.dumps(document["facts"]), where=path.name)
     return Machine(document["expect"], facts, examine(facts))
-
-
-def examine(facts: Facts) -> Report:
-    return diagnose(Case(facts, CATALOGUE, lambda seen: resolve(seen, CATALOGUE, Wish())), CHECKS)
 
 
 @cache
@@ -99,7 +89,7 @@ def test_findings_rest_on_evidence_and_say_what_to_do(path: Path) -> None:
 @pytest.mark.parametrize("code", CODES)
 def test_every_code_has_a_machine_that_shows_it_and_one_that_does_not(code: str) -> None:
     names = shown().get(code, set())
-    assert names, f"no machine in {FOLDER.name}/ shows {code}"
+    assert names, f"no machine in machines/ shows {code}"
     assert len(names) < len(FILES)
 
 

@@ -28,7 +28,7 @@ BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
 Said = tuple[tuple[Message, dict[str, str]], ...]
 
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"
-_LOOKS_WITH_WORDS = ("nvml", "libcuda", "smi", "torch")
+_LOOKS_WITH_WORDS = ("smi", "torch")
 _QUIET = ("ok", "absent", "skipped")
 _ABSENT = "No such file"
 """What is not there has nothing to say; facts tell it, and no signature needs to be read for it."""

@@ -77,7 +77,7 @@ def _warned(case: Case) -> Iterator[Misfit]:
         if "old" in groups:
             yield Misfit(groups["name"], have, case.kernels or (), "too_old", (evidence,), "certain")
             continue
-        kernels = _range(groups) or case.kernels or ()
+        kernels = case.facts.torch.arch_list or _range(groups) or case.kernels or ()
         if kernels:
             yield _judged(case, groups["name"], have, kernels, evidence)
 

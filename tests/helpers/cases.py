@@ -13,8 +13,8 @@ from envcheck.diagnosis.checks import CHECKS
 from envcheck.diagnosis.diagnose import diagnose
 from envcheck.model.codec import decode
 from envcheck.model.facts import Facts, Message
-from envcheck.model.plan import Wish
 from envcheck.model.report import Finding, Report
+from envcheck.recommend.commandline import fixes
 from envcheck.recommend.resolve import resolve
 
 MACHINES = Path(__file__).parent.parent / "machines"
@@ -46,13 +46,13 @@ def said(*texts: str, kind: str = "error", source: str = "text", **changes: Any)
 
 
 def examine(facts: Facts) -> Report:
-    """The report over facts, with the shipped catalogue and the recommendation that belongs to it."""
+    """The report over facts: with the shipped catalogue, its recommendation and commands, as `doctor` has them."""
     return diagnose(case_of(facts), CHECKS)
 
 
 def case_of(facts: Facts) -> Case:
     """The case that checks are given."""
-    return Case(facts, CATALOGUE, lambda seen: resolve(seen, CATALOGUE, Wish()))
+    return Case(facts, CATALOGUE, lambda seen: resolve(seen, CATALOGUE), lambda plan: fixes(plan, facts, CATALOGUE))
 
 
 def found(facts: Facts) -> Mapping[str, Finding]:

@@ -157,7 +157,7 @@ def container_lost_gpu(this: Check, case: Case) -> Iterator[Finding]:
                 "docker run --device nvidia.com/gpu=all IMAGE COMMAND",
             ),
             remedies.step(
-                say('Or set "exec-opts": ["native.cgroupdriver=cgroupfs"] in /etc/docker/daemon.json'),
+                say('Set "exec-opts": ["native.cgroupdriver=cgroupfs"] in /etc/docker/daemon.json'),
                 alternative=True,
             ),
         ),

@@ -41,7 +41,7 @@ def gpu_given_to_vm(this: Check, case: Case) -> Iterator[Finding]:
         fixes=(
             remedies.step(say("Run PyTorch inside the virtual machine that has the GPU")),
             remedies.line(
-                say("Or see what binds it to vfio-pci, take that away, and restart"),
+                say("See what binds it to vfio-pci, take that away, and restart"),
                 "grep -rn 'vfio-pci' /etc/modprobe.d /etc/default/grub",
                 alternative=True,
             ),
@@ -171,7 +171,7 @@ def secure_boot_refuses_driver(this: Check, case: Case) -> Iterator[Finding]:
             *remedies.enrol_key(case),
             remedies.reboot(case),
             remedies.step(say("At the start, choose Enroll MOK and type the password that you gave")),
-            remedies.step(say("Or switch Secure Boot off in the firmware's settings"), alternative=True),
+            remedies.step(say("Switch Secure Boot off in the firmware's settings"), alternative=True),
         ),
         confidence="certain" if told else "likely",
     )

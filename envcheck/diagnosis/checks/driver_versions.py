@@ -75,7 +75,7 @@ def _bring_together(case: Case) -> tuple[Fix, ...]:
     reload = "sudo rmmod nvidia_uvm nvidia_drm nvidia_modeset nvidia && sudo modprobe nvidia"
     return (
         remedies.reboot(case),
-        remedies.line(say("Or, with no program on the GPU, load the module anew"), reload, alternative=True),
+        remedies.line(say("With no program on the GPU, load the module anew"), reload, alternative=True),
     )
 
 

@@ -88,7 +88,7 @@ def mig_without_instance(this: Check, case: Case) -> Iterator[Finding]:
             ),
             remedies.command(
                 case,
-                say("Or switch MIG off to use the whole GPU"),
+                say("Switch MIG off to use the whole GPU"),
                 "sudo",
                 "nvidia-smi",
                 "-i",

@@ -31,7 +31,7 @@ def musl(this: Check, case: Case) -> Iterator[Finding]:
         evidence=libc + heard(told),
         fixes=(
             remedies.line(say("Use an image based on glibc"), "docker run -it python:3.12-slim"),
-            remedies.step(say("Or build torch from source on this system"), alternative=True),
+            remedies.step(say("Build torch from source on this system"), alternative=True),
         ),
         confidence="certain" if libc else "likely",
     )
@@ -126,9 +126,7 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
         evidence=seen,
         fixes=(
             remedies.step(say("In a virtual machine, pass the host's processor through (QEMU: -cpu host)")),
-            remedies.step(
-                say("Else build torch from source for this processor, or use another machine"), alternative=True
-            ),
+            remedies.step(say("Build torch from source for this processor, or use another machine"), alternative=True),
         ),
         confidence="certain" if lacks else "likely" if flags is None else "possible",
     )
