@@ -15,7 +15,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import msgspec
@@ -25,6 +24,9 @@ from envcheck.probes.events import Log
 from envcheck.probes.outcome import decode, error_name, since, verdict
 
 Process = subprocess.Popen[bytes]
+
+WORKERS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "workers")
+"""Where the scripts of workers lie."""
 
 ABANDON_AFTER = 0.3
 """Seconds a killed process is waited for. In uninterruptible sleep it outlives SIGKILL: then it is left alone."""
@@ -91,19 +93,20 @@ class Worker:
         self.begun = time.monotonic()
         self._process: Process | None = None
         self._failure: tuple[State, str] | None = None
-        self._folder: Path | None = None
+        self._folder: str | None = None
         self._beginning = b""
         self._over = threading.Event()
         self._lock = threading.Lock()
         try:
             self._folder = folder = _private_folder(env)
             for name, text in {"script.py": script, **(beside or {})}.items():
-                (folder / name).write_text(text, encoding="utf-8")
-            (folder / "ask.json").write_bytes(msgspec.json.encode(ask))
-            (folder / "events.jsonl").touch()
-            with (folder / "output.txt").open("ab") as output:
-                marked = {**env, MARK: folder.name}
-                self._process = spawn([*argv_prefix, str(folder / "script.py")], output, output, marked, cwd)
+                _write(folder, name, text.encode())
+            _write(folder, "ask.json", msgspec.json.encode(ask))
+            _write(folder, "events.jsonl", b"")
+            with open(os.path.join(folder, "output.txt"), "ab") as output:
+                marked = {**env, MARK: os.path.basename(folder)}
+                command = [*argv_prefix, os.path.join(folder, "script.py")]
+                self._process = spawn(command, output, output, marked, cwd)
         except (OSError, ValueError) as error:
             name = error_name(error)
             self._failure = ("absent" if name == "ENOENT" and self._folder else "failed", name)
@@ -150,7 +153,7 @@ class Worker:
         with self._lock:
             if self._folder is not None:
                 if self._process is not None:
-                    _end_stragglers(self._folder.name, self._process.pid)
+                    _end_stragglers(os.path.basename(self._folder), self._process.pid)
                 _remove(self._folder)
                 self._folder = None
 
@@ -163,20 +166,20 @@ class Worker:
         """Keep output.txt below its cap; the beginning of the first overflow is remembered."""
         if self._folder is None:
             return
-        path = self._folder / "output.txt"
+        path = os.path.join(self._folder, "output.txt")
         with contextlib.suppress(OSError):
-            size = path.stat().st_size
+            size = os.stat(path).st_size
             if size > FILE_CAP and self._process is not None:
                 kill(self._process)
             if size > OUTPUT_CAP:
                 if not self._beginning:
-                    with path.open("rb") as file:
+                    with open(path, "rb") as file:
                         self._beginning = file.read(KEPT)
                 os.truncate(path, 0)
 
     def _events(self) -> bytes:
         assert self._folder is not None
-        with contextlib.suppress(OSError), (self._folder / "events.jsonl").open("rb") as file:
+        with contextlib.suppress(OSError), open(os.path.join(self._folder, "events.jsonl"), "rb") as file:
             return file.read(EVENTS_CAP)
         return b""
 
@@ -190,7 +193,7 @@ class Worker:
         """The beginning and the end of a file, without its middle."""
         assert self._folder is not None
         try:
-            with (self._folder / name).open("rb") as file:
+            with open(os.path.join(self._folder, name), "rb") as file:
                 first = file.read(KEPT)
                 size = os.fstat(file.fileno()).st_size
                 file.seek(max(KEPT, size - KEPT))
@@ -198,6 +201,12 @@ class Worker:
         except OSError:
             return ""
         return decode(first) + ("\n[...]\n" if size > 2 * KEPT else "") + decode(last)
+
+
+def worker_text(name: str) -> str:
+    """The text of one of our workers' files."""
+    with open(os.path.join(WORKERS, name), encoding="utf-8") as file:
+        return file.read()
 
 
 def run_worker(
@@ -225,14 +234,14 @@ def _outcome(log: Log, ended: bool, returncode: int | None) -> tuple[State, str 
     return "failed", None, f"exit code {returncode} before it began"
 
 
-def _private_folder(env: Mapping[str, str]) -> Path:
+def _private_folder(env: Mapping[str, str]) -> str:
     """A new directory that only we can enter (`tempfile` would do, and costs 7 ms at every start)."""
     asked = [env[name] for name in ("TMPDIR", "TEMP", "TMP", "HOME") if env.get(name)]
     refused: OSError = FileNotFoundError(errno.ENOENT, "no temporary directory")
     for base in sorted((*asked, "/tmp", "/var/tmp"), key=env.get("HOME", "").__eq__):  # noqa: S108 - the directory made there is private
-        folder = Path(base).absolute() / f"envcheck-{os.urandom(8).hex()}"
+        folder = os.path.join(os.path.abspath(base), f"envcheck-{os.urandom(8).hex()}")
         try:
-            folder.mkdir(0o700)
+            os.mkdir(folder, 0o700)
         except OSError as error:
             refused = error
         else:
@@ -240,11 +249,16 @@ def _private_folder(env: Mapping[str, str]) -> Path:
     raise refused
 
 
-def _remove(folder: Path) -> None:
+def _write(folder: str, name: str, data: bytes) -> None:
+    with open(os.path.join(folder, name), "wb") as file:
+        file.write(data)
+
+
+def _remove(folder: str) -> None:
     with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            path.unlink()
-        folder.rmdir()
+        for name in os.listdir(folder):
+            os.unlink(os.path.join(folder, name))
+        os.rmdir(folder)
 
 
 def _bound_files(pid: int) -> None:
@@ -355,7 +369,7 @@ def wait_exit(process: Process, until: float) -> bool:
 def kill(process: Process) -> None:
     """SIGKILL for the whole process group (on Windows the process tree)."""
     if sys.platform == "win32":
-        taskkill = str(Path(os.environ.get("WINDIR", "C:\\Windows")) / "System32" / "taskkill.exe")
+        taskkill = os.path.join(os.environ.get("WINDIR", "C:\\Windows"), "System32", "taskkill.exe")
         try:
             subprocess.run(
                 [taskkill, "/T", "/F", "/PID", str(process.pid)],
@@ -384,8 +398,8 @@ def _end_stragglers(mark: str, pid: int) -> None:
     """Kill grandchildren that made a session of their own (Linux; they are younger than the worker)."""
     wanted = f"{MARK}={mark}".encode()
     with contextlib.suppress(OSError):
-        for process in Path("/proc").iterdir():
-            if process.name.isdigit() and int(process.name) > pid:
-                with contextlib.suppress(OSError):
-                    if wanted in (process / "environ").read_bytes().split(b"\0"):
-                        os.kill(int(process.name), signal.SIGKILL)
+        for other in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+            if other > pid:
+                with contextlib.suppress(OSError), open(f"/proc/{other}/environ", "rb") as file:
+                    if wanted in file.read().split(b"\0"):
+                        os.kill(other, signal.SIGKILL)

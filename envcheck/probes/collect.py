@@ -8,7 +8,6 @@ answer and nothing else.
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -19,7 +18,7 @@ from envcheck.model.facts import Facts, Message, Observation, Python, State
 from envcheck.model.shell import join
 from envcheck.model.text import say
 from envcheck.probes import interpreter, packages
-from envcheck.probes.child import Worker, WorkerResult
+from envcheck.probes.child import Worker, WorkerResult, worker_text
 from envcheck.probes.outcome import since
 from envcheck.probes.system import System
 
@@ -27,7 +26,6 @@ START_LIMIT = 20.0
 """Seconds in which an interpreter must have said who it is; what takes longer is something else."""
 MARGIN = 0.1
 """Seconds of the budget that are kept for ending children and for the report."""
-_WORKERS = Path(__file__).parent.parent / "workers"
 _BESIDE = ("target_files.py", "target_torch.py")
 
 
@@ -71,11 +69,11 @@ def collect(system: System, options: Options | None = None) -> Facts:
 
 
 def _start(system: System, python: str, options: Options, until: float) -> Worker:
-    script, *beside = ((_WORKERS / name).read_text(encoding="utf-8") for name in ("target.py", *_BESIDE))
+    beside = {name: worker_text(name) for name in _BESIDE}
     ask = {"torch": options.torch, "limit": until - time.monotonic()}
     # macOS: a framework build leaves this to its children, which would then take themselves for our environment.
     env = {name: value for name, value in system.environ.items() if name != "__PYVENV_LAUNCHER__"}
-    return Worker([python, "-B"], script, ask, env, system.cwd(), dict(zip(_BESIDE, beside, strict=True)))
+    return Worker([python, "-B"], worker_text("target.py"), ask, env, system.cwd(), beside)
 
 
 def _gathered(

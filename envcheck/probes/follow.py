@@ -69,7 +69,7 @@ class _Ears(threading.Thread):
     def run(self) -> None:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         rest = ""
-        with open(self._descriptor, "rb", buffering=0) as stream:  # noqa: PTH123 - a descriptor, not a path
+        with open(self._descriptor, "rb", buffering=0) as stream:
             while chunk := stream.read(65536):
                 *lines, rest = (rest + decoder.decode(chunk)).replace("\r\n", "\n").split("\n")
                 for line in lines:

@@ -4,14 +4,14 @@ The child is our own interpreter with `-I -S -B` and without CUDA_VISIBLE_DEVICE
 call it was at is named, and what it said before is kept.
 """
 
+import os
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from envcheck.model.facts import ApiStatus, DeviceNode, Gpu, Message, Nvidia, Observation
 from envcheck.probes import driverfiles, kernellog, pci, smi
-from envcheck.probes.child import Worker, WorkerResult
+from envcheck.probes.child import Worker, WorkerResult, worker_text
 from envcheck.probes.nvmlfacts import Answers, Names, answers
 from envcheck.probes.system import System
 
@@ -22,7 +22,6 @@ ENOUGH_FOR_SMI = 0.2
 SPARE = 0.25
 """Seconds kept back from the deadline for putting together what was seen before it."""
 _LOOKS = ("nvml", "libcuda", "smi")
-_SCRIPT = Path(__file__).parent.parent / "workers" / "nvml.py"
 _TRIPLETS = {"x86_64": "x86_64-linux-gnu", "aarch64": "aarch64-linux-gnu", "ppc64le": "powerpc64le-linux-gnu"}
 _REFUSED = frozenset((4, 9, 17, 999))
 """Codes after which it is worth trying to open the device nodes: permission, cgroup, unknown."""
@@ -94,9 +93,9 @@ class Handle:
 
 
 def _worker(system: System, names: Names) -> Worker:
-    script = _SCRIPT.read_text(encoding="utf-8")
     env = {name: value for name, value in system.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     ask = {"nvml": list(names.nvml), "cuda": list(names.cuda)}
+    script = worker_text("nvml.py")
     return Worker([sys.executable, "-I", "-S", "-B"], script, ask, env, cwd="/" if sys.platform != "win32" else None)
 
 
@@ -107,7 +106,7 @@ def _names(system: System) -> Names | None:
     if system.platform != "linux":
         return None
     nvml, cuda = (tuple(_linux_places(system, name)) for name in ("libnvidia-ml.so.1", "libcuda.so.1"))
-    return Names(nvml, cuda, str(Path(system.root).resolve()) if system.fake else "")
+    return Names(nvml, cuda, os.path.realpath(system.root) if system.fake else "")
 
 
 def _linux_places(system: System, name: str) -> Iterator[str]:
@@ -129,7 +128,7 @@ def _linux_places(system: System, name: str) -> Iterator[str]:
         return
     given = [folder for folder in (system.env("LD_LIBRARY_PATH") or "").split(":") if folder.startswith("/")]
     found = [path for folder in (*given, *usual, *beside) if system.kind(path := f"{folder}/{name}")]
-    yield from (str(system.place(path)) for path in found or [f"/usr/lib/{triplet}/{name}"])
+    yield from (system.place(path) for path in found or [f"/usr/lib/{triplet}/{name}"])
 
 
 def _windows_places(system: System, name: str) -> Iterator[str]:

@@ -2,12 +2,11 @@
 
 import os
 import stat
-from pathlib import Path
 
 from envcheck.probes.outcome import error_name
 
 
-def open_error(place: Path) -> str | None:
+def open_error(place: str) -> str | None:
     """What open(2) for reading and writing says; None when it is granted."""
     try:
         os.close(os.open(place, os.O_RDWR | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)))
@@ -26,13 +25,13 @@ def group_name(number: int) -> str:
         return str(number)
 
 
-def writable_by_others(place: Path) -> bool:
+def writable_by_others(place: str) -> bool:
     """Whether somebody other than root and us could have put a program at `place` (POSIX)."""
     if not hasattr(os, "geteuid"):
         return False
     ours = (0, os.geteuid())
-    for path in (place.resolve(), place.parent.resolve()):
-        status = path.stat()
+    for path in (os.path.realpath(place), os.path.realpath(os.path.dirname(place))):
+        status = os.stat(path)
         sticky = stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX
         group_writes = status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid())
         if status.st_uid not in ours or group_writes or (status.st_mode & stat.S_IWOTH and not sticky):

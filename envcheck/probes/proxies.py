@@ -113,7 +113,7 @@ def from_windows(system: System) -> tuple[tuple[Configured, ...], Bypass]:
     program = system.which("reg")
     if program is None:
         return (), Bypass()
-    out = system.run([str(system.place(program)), "query", _REGISTRY], limit=2.0, cap=65536).stdout
+    out = system.run([system.place(program), "query", _REGISTRY], limit=2.0, cap=65536).stdout
     return windows_settings(out)
 
 

@@ -5,6 +5,7 @@ taken apart. Equal things stay equal, so that a redacted snapshot gives the same
 redacted facts too. The home directory becomes `~` and the user's name in a path `$USER`: a shell puts them back.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -60,10 +61,8 @@ class Secrets(NamedTuple):
 
 def secrets_of(system: System) -> Secrets:
     """What must not leave this machine, from its environment."""
-    from pathlib import Path
-
     home = (system.home() or "").rstrip("/\\")
-    real = str(Path(home).resolve()) if home and not system.fake else home
+    real = os.path.realpath(home) if home and not system.fake else home
     host = system.hostname() or ""
     words = [word for name, value in system.environ.items() for word in _words(name, value)]
     addresses = [

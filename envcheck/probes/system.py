@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from envcheck.model.facts import DeviceNode
@@ -56,13 +55,13 @@ class System:
 
     def __init__(
         self,
-        root: Path | str = "/",
+        root: "str | os.PathLike[str]" = "/",
         environ: Mapping[str, str] | None = None,
         platform: str = sys.platform,
         machine: str | None = None,
     ) -> None:
-        self.root = Path(root)
-        self.fake = str(root) != "/"
+        self.root = os.fspath(root)
+        self.fake = self.root != "/"
         self.environ: Mapping[str, str] = dict(os.environ) if environ is None else dict(environ)
         self.platform = platform
         named = (machine or _machine()).lower()
@@ -77,13 +76,13 @@ class System:
         """The same environment with the real files: interpreters and their packages are always real."""
         return System("/", self.environ, self.platform, self.machine) if self.fake else self
 
-    def place(self, path: str) -> Path:
+    def place(self, path: str) -> str:
         """Where `path` lies for this process."""
-        if not self.fake or path.startswith(str(self.root)):
-            return Path(path)
+        if not self.fake or path.startswith(self.root):
+            return path
         drive, colon, rest = path.partition(":")  # C:\Users lies in C/Users; PCI addresses keep their colons
         plain = drive + rest if colon and len(drive) == 1 else path
-        return self.root / plain.replace("\\", "/").lstrip("/")
+        return os.path.join(self.root, plain.replace("\\", "/").lstrip("/"))
 
     # Files ---------------------------------------------------------------------------------------------------
 
@@ -123,7 +122,7 @@ class System:
     def kind(self, path: str) -> str | None:
         """`file`, `dir` or `other`; None when there is nothing, or it cannot be seen."""
         try:
-            mode = self.place(path).stat().st_mode
+            mode = os.stat(self.place(path)).st_mode
         except (OSError, ValueError):
             return None
         return "file" if stat.S_ISREG(mode) else "dir" if stat.S_ISDIR(mode) else "other"
@@ -135,17 +134,20 @@ class System:
     def readlink(self, path: str) -> str | None:
         """What a symbolic link says; None when it is none."""
         try:
-            return str(self.place(path).readlink())
+            return os.readlink(self.place(path))
         except (OSError, ValueError):
             return None
 
     def free_bytes(self, path: str) -> int | None:
         """Free bytes for this user on the file system of `path`, or of its nearest parent that exists."""
         place = self.place(path)
-        for candidate in (place, *place.parents):
+        while True:
             with contextlib.suppress(OSError, ValueError):
-                return _free_bytes(candidate)
-        return None
+                return _free_bytes(place)
+            above = os.path.dirname(place)
+            if above == place:
+                return None
+            place = above
 
     def node(self, path: str, try_open: bool = False) -> DeviceNode | None:
         """A device node; None when it is not there.
@@ -155,7 +157,7 @@ class System:
         """
         place = self.place(path)
         try:
-            status = place.stat()
+            status = os.stat(place)
         except (OSError, ValueError) as error:
             name = error_name(error)
             return None if name in ("ENOENT", "ENOTDIR", "EINVAL") else DeviceNode(path=path, error=name)
@@ -183,7 +185,7 @@ class System:
     def cwd(self) -> str:
         """The working directory; the root when it was removed under our feet."""
         try:
-            return str(Path.cwd())
+            return os.getcwd()
         except OSError:
             return "/"
 
@@ -251,7 +253,7 @@ class System:
         names = [name]
         if self.windows:
             directories.insert(0, (self.env("WINDIR") or "C:\\Windows") + "\\System32")
-            names = [name] if Path(name).suffix else [name + end for end in (".exe", ".bat", ".cmd")]
+            names = [name] if os.path.splitext(name)[1] else [name + end for end in (".exe", ".bat", ".cmd")]
         for directory in directories:
             if not directory or not (directory.startswith("/") or (self.windows and directory[1:2] == ":")):
                 continue
@@ -281,7 +283,7 @@ class System:
         that prints more than `cap` is stopped (state `failed`, `detail` says so, the beginning is kept).
         """
         place = self.place(argv[0])
-        command = [str(place) if place.exists() else argv[0], *argv[1:]]
+        command = [place if os.path.exists(place) else argv[0], *argv[1:]]
         return run(command, limit, cap, self.environ if env is None else env, cwd)
 
     # Network -------------------------------------------------------------------------------------------------
@@ -360,7 +362,7 @@ def _machine() -> str:
     return named or "unknown"
 
 
-def _free_bytes(place: Path) -> int:
+def _free_bytes(place: str) -> int:
     if hasattr(os, "statvfs"):  # shutil has it too, and brings three compression libraries along
         status = os.statvfs(place)
         return status.f_bavail * status.f_frsize
