@@ -11,7 +11,7 @@ from envcheck.diagnosis.diagnose import diagnose
 from envcheck.diagnosis.visible import visible
 from envcheck.model.facts import Facts
 from tests.helpers.anything import values_of
-from tests.helpers.cases import case_of, change, found, primary, recorded, said, severities
+from tests.helpers.cases import case_of, change, examine, found, primary, recorded, said, severities
 
 MACHINE = [check for check in CHECKS if check.code[2] in "124"]
 UUID = "GPU-8f2c1f5e-3a0d-4a6b-9d2e-0c7f5b1e6a90"
@@ -69,6 +69,12 @@ def test_a_selection_of_gpus_is_no_fault(value: str) -> None:
 def test_a_variable_hides_nothing_where_nothing_is() -> None:
     facts = recorded("healthy-cuda-build-without-gpu", variables=[{"name": "CUDA_VISIBLE_DEVICES", "value": ""}])
     assert above_info(facts) == []
+
+
+def test_hiding_gpus_where_torch_is_still_to_come_is_a_hint() -> None:
+    hidden = [{"name": "CUDA_VISIBLE_DEVICES", "value": ""}]
+    facts = recorded("visible-devices-minus-one", torch={"installed": False}, variables=hidden)
+    assert severities(facts, "EC402") == {"EC402": "info"}
 
 
 def test_hiding_gpus_from_a_cpu_build_is_a_hint_at_most() -> None:
@@ -326,8 +332,10 @@ def test_one_old_card_beside_a_good_one_is_a_warning_until_something_fails() -> 
     facts = change(facts, torch__devices=devices, torch__device_count=2)
     assert severities(facts, "EC211") == {"EC211": "warning"}
     assert any("CUDA_VISIBLE_DEVICES=0" in fix.shell for fix in found(facts)["EC211"].fixes)
-    failed = change(facts, torch__devices__1__kernel_ok=False)
-    assert severities(failed, "EC211") == {"EC211": "error"}
+    second = change(facts, torch__devices__1__kernel_ok=False)
+    assert severities(second, "EC211", "EC404") == {"EC211": "warning", "EC404": "warning"}
+    order = [devices[1] | {"index": 0, "kernel_ok": False}, devices[0] | {"index": 1}]
+    assert severities(change(facts, torch__devices=order), "EC211") == {"EC211": "error"}
 
 
 def test_the_catalogue_knows_kernels_that_torch_did_not_tell() -> None:
@@ -391,9 +399,63 @@ def test_an_overridden_amd_target_is_not_missed() -> None:
     assert "EC235" not in found(change(facts, variables=override))
 
 
+def test_a_processors_own_graphics_beside_an_amd_card_that_computes() -> None:
+    card = {"kind": "rocm", "index": 0, "name": "AMD Radeon RX 7900 XTX", "gfx": "gfx1100", "kernel_ok": True}
+    chip = {"kind": "rocm", "index": 1, "name": "AMD Radeon Graphics", "gfx": "gfx1036", "kernel_ok": False}
+    facts = recorded("rx6600-without-override", messages=[], torch__devices=[card, chip], torch__device_count=2)
+    facts = change(facts, amd__gpus=[{"index": 0, "gfx": "gfx1100"}, {"index": 1, "gfx": "gfx1036"}])
+    assert severities(facts, "EC235", "EC404") == {"EC235": "warning", "EC404": "warning"}
+    assert examine(facts).verdict == "healthy"
+
+
 def test_a_closed_kfd_is_nothing_to_a_cpu_build() -> None:
     cpu = {"installed": True, "imported": True, "version": "2.9.1+cpu", "variant": "cpu", "cuda_known": True}
     assert "EC234" not in found(recorded("rocm-user-not-in-render", torch=cpu))
+
+
+# --- WSL and stubs ------------------------------------------------------------------------------------------------
+
+
+def test_wsl_on_a_laptop_without_an_nvidia_gpu() -> None:
+    absent = [
+        {"name": "libcuda.so.1", "error": "libcuda.so.1: cannot open shared object file: No such file or directory"}
+    ]
+    facts = recorded("healthy-cuda-build-without-gpu", host__wsl=True, pci=[], nvidia__libraries=absent)
+    assert severities(facts, "EC209", "EC202", "EC401") == {"EC209": "warning", "EC401": "warning"}
+    cpu = recorded("healthy-laptop-cpu-only", host__wsl=True, pci=[], nvidia__libraries=absent)
+    assert above_info(cpu) == []
+
+
+def test_wsl_with_a_driver_that_says_something_is_a_fault() -> None:
+    facts = recorded("wsl-with-linux-driver", nvidia__libraries=[], nvidia__packages=[])
+    says = {
+        "kind": "error",
+        "text": "Failed to initialize NVML: GPU access blocked by the operating system",
+        "look": "smi",
+    }
+    assert severities(change(facts, messages=[says]), "EC209") == {"EC209": "error"}
+
+
+def test_a_build_machine_with_stubs_and_a_cpu_build_is_well() -> None:
+    stub = [{"name": "libcuda.so.1", "path": "/usr/local/cuda/lib64/stubs/libcuda.so.1", "look": "libcuda"}]
+    assert above_info(recorded("healthy-laptop-cpu-only", nvidia__libraries=stub)) == []
+    unseen = recorded("healthy-laptop-cpu-only", nvidia__libraries=stub, pci=None)
+    assert above_info(unseen) == []
+
+
+def test_a_compat_library_that_a_data_centre_gpu_may_use_is_well() -> None:
+    compat = {"name": "libcuda.so.1", "path": "/usr/local/cuda/compat/libcuda.so.560.35.05", "version": "560.35.05"}
+    facts = recorded("healthy-docker-with-gpu", nvidia__libraries__1=compat | {"look": "libcuda"})
+    facts = change(facts, nvidia__library_versions=[{"value": "560.35.05", "look": "libcuda"}])
+    assert above_info(facts) == []
+    without_nvml = change(facts, nvidia__gpus=None, nvidia__libraries__0__path=None)
+    assert "EC205" not in found(without_nvml)
+
+
+def test_a_driver_that_sleeps_beside_a_cpu_build_is_a_warning() -> None:
+    cpu = {"installed": True, "imported": True, "version": "2.9.1+cpu", "variant": "cpu", "cuda_known": True}
+    facts = recorded("kernel-update-lost-module", torch=cpu, messages=[])
+    assert severities(facts, "EC213") == {"EC213": "warning"}
 
 
 # --- containers and jobs ------------------------------------------------------------------------------------------

@@ -235,8 +235,8 @@ class Machine:
     def driver_traces(self) -> bool:
         """Whether anything of NVIDIA's driver is on this system, working or not."""
         nvidia = self.facts.nvidia
-        found = (self.nvidia_module_loaded, nvidia.driver_versions, nvidia.smi_path, nvidia.packages)
-        return any(found) or bool(self.has_library("libcuda") or self.has_library("libnvidia-ml"))
+        opened = [one for one in nvidia.libraries if one.path and not one.error and "/stubs/" not in one.path]
+        return any((self.nvidia_module_loaded, nvidia.driver_versions, nvidia.smi_path, nvidia.packages, opened))
 
     @cached_property
     def driver_answered(self) -> bool | None:

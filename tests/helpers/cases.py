@@ -35,7 +35,7 @@ def change(facts: Facts, **changes: Any) -> Facts:
         at = document
         for room in rooms:
             at = at[int(room)] if isinstance(at, list) else at[room]
-        at[last] = msgspec.to_builtins(value)
+        at[int(last) if isinstance(at, list) else last] = msgspec.to_builtins(value)
     return msgspec.convert(document, Facts)
 
 

@@ -243,6 +243,7 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
             *heard(told),
         ),
         fixes=_ask_for_gpu(case),
+        severity="warning" if case.has_nvidia is False else "error",
         confidence="certain" if told or none_left else "likely",
     )
 

@@ -209,6 +209,7 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
         _title(case, no_file=no_file),
         evidence=(*heard(told), *((exhibits.status(status),) if status else ()), *cards_on_bus(case, 1), *kernel),
         fixes=_load_or_build(case, no_file=no_file),
+        severity="warning" if case.build_kind in ("cpu", "rocm", "xpu") else "error",
         confidence="certain" if live else "likely",
     )
 

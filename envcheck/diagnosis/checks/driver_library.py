@@ -124,7 +124,7 @@ def stub_libcuda(this: Check, case: Case) -> Iterator[Finding]:
     """
     told, status = case.said("stub_libcuda_34"), case.cuda_status(34)
     stubs = [one for one in case.facts.nvidia.libraries if "/stubs/" in (one.path or "")]
-    if not (told or status or (stubs and not case.cuda_available)):
+    if case.has_nvidia is False or not (told or status or (stubs and not case.cuda_available)):
         return
     yield this.finding(
         say("The loader takes the CUDA toolkit's stub instead of the driver's libcuda"),
@@ -134,6 +134,7 @@ def stub_libcuda(this: Check, case: Case) -> Iterator[Finding]:
             *heard(told),
         ),
         fixes=_loader_path(case),
+        severity=wish(case),
         confidence="certain" if told or status else "likely",
     )
 

@@ -33,7 +33,7 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """
     told, status = case.said("driver_lib_mismatch"), case.nvml_status(18)
     module, library = _versions_apart(case)
-    apart = bool(module and library) and not case.listed
+    apart = bool(module and library) and not case.listed and not case.cuda_available
     if case.facts.host.wsl or not (told or status or apart):
         return
     seen = exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions)
@@ -57,7 +57,7 @@ def _versions_apart(case: Case) -> tuple[str | None, str | None]:
     groups = [found for _, found in case.said("driver_lib_mismatch")]
     module = next((found["module"] for found in groups if "module" in found), case.driver_version)
     library = next((found["library"] for found in groups if "library" in found), None)
-    library = library or next((one.value for one in nvidia.library_versions), None)
+    library = library or next((one.value for one in nvidia.library_versions if one.look != "libcuda"), None)
     if module is None or library is None or same_release(module, library):
         return None, None
     return module, library

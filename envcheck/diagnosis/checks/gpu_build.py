@@ -21,16 +21,23 @@ def _found(this: Check, case: Case, direction: Direction, title: Text) -> Iterat
     if not those:
         return
     first = those[0]
-    all_cards = len(case.cards) <= len(those)
-    seen_to_fail = case.said("no_kernel_image") or any(card.kernel_ok is False for card in case.cards)
     yield this.finding(
         msgspec.structs.replace(title, values={"name": str(first.name), "capability": str(first.capability)}),
         why=_why(case, first),
         evidence=tuple(item for one in those for item in one.evidence)[:6] + heard(case.said("no_kernel_image"), 1),
         fixes=_fixes(case, those),
-        severity="error" if all_cards or seen_to_fail else "warning",
+        severity="error" if _stops_work(case, those) else "warning",
         confidence=first.confidence,
     )
+
+
+def _stops_work(case: Case, those: list[Misfit]) -> bool:
+    """Whether no GPU is left to compute on, or the first one, which programs take, is among them and failed."""
+    failed = {card.number for card in case.cards if card.kernel_ok is False}
+    if len(case.cards) <= len(those) or 0 in failed & {one.number for one in those}:
+        return True
+    works = any(card.kernel_ok for card in case.cards)
+    return bool(failed or case.said("no_kernel_image")) and not works
 
 
 def _why(case: Case, one: Misfit) -> Text | None:
@@ -163,7 +170,8 @@ def amd_gpu_without_kernels(this: Check, case: Case) -> Iterator[Finding]:
     overridden = case.variable("HSA_OVERRIDE_GFX_VERSION") and not told
     if case.build_kind not in (None, "rocm") or overridden or not (told or targets):
         return
-    if not told and (case.kernels is None or any(card.kernel_ok for card in case.cards)):
+    works = any(card.kernel_ok for card in case.cards)
+    if not told and (case.kernels is None or (works and all(card.kernel_ok is not False for card in case.cards))):
         return
     name = next((groups["gfx"] for _, groups in told if "gfx" in groups), None) or (targets or ["?"])[0]
     title = say("This build of torch has no kernels for the AMD GPU ({gfx})", gfx=name)
@@ -171,6 +179,7 @@ def amd_gpu_without_kernels(this: Check, case: Case) -> Iterator[Finding]:
         title,
         evidence=(*heard(told), *_amd_evidence(case, targets)),
         fixes=_amd_fixes(case, name),
+        severity="warning" if works else "error",
         confidence="certain" if told else "likely",
     )
 

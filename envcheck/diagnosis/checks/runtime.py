@@ -67,7 +67,8 @@ def _unexplained(case: Case) -> bool:
 
 
 def _by_variable(this: Check, case: Case, name: str, value: str, seen: Visible) -> Iterator[Finding]:
-    if case.build_kind in ("cpu", "mps", "xpu") or (seen.left and not case.listed):
+    unused = case.build_kind in ("cpu", "mps", "xpu") or (case.build_kind is None and not case.pasted)
+    if unused or (seen.left and not case.listed):
         severity: Severity = "info"
     else:
         severity = "warning" if seen.left else "error"
@@ -291,6 +292,7 @@ def first_kernel_failed(this: Check, case: Case) -> Iterator[Finding]:
                 for one in failed[:4]
             ),
             fixes=remedies.report_it(case),
+            severity="warning" if _left_out(case, failed) else "error",
             confidence="likely",
         )
     told = case.said("no_kernel_image")
@@ -306,6 +308,18 @@ def first_kernel_failed(this: Check, case: Case) -> Iterator[Finding]:
             cause="gpu_too_old_for_wheel" if bare and not case.facts.host.jetson else None,
             confidence="possible",
         )
+
+
+def _left_out(case: Case, failed: list[TorchDevice]) -> bool:
+    """Whether those that fail are GPUs that the build has no kernels for, beside a first one that computes."""
+    served = case.kernels or ()
+    strange = [one for one in failed if not any(case.catalogue.runs(kernel, _target(one)) for kernel in served)]
+    works = any(one.kernel_ok for one in case.devices or () if one.index == 0 and one.kind == failed[0].kind)
+    return bool(served) and works and len(strange) == len(failed)
+
+
+def _target(device: TorchDevice) -> str:
+    return device.gfx or device.compute_capability or ""
 
 
 def _called(device: TorchDevice) -> str:

@@ -45,6 +45,8 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     if not told and not foreign and not absent:
         return
     packages = case.facts.nvidia.packages or ()
+    # A CUDA build that misses a driver is no proof of an NVIDIA GPU in the Windows machine around WSL.
+    guess = not foreign and not packages and not case.pasted and not _told_by_driver(case)
     title = say("WSL does not see the driver of Windows")
     if foreign:
         title = say(
@@ -58,8 +60,13 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
             *(fact("nvidia.packages", one, "files") for one in packages[:2]),
         ),
         fixes=_mend_wsl(case, linux_driver=bool(foreign or packages)),
-        confidence="certain" if foreign else "likely" if told else "possible",
+        severity="warning" if guess else "error",
+        confidence="certain" if foreign else "possible" if guess else "likely",
     )
+
+
+def _told_by_driver(case: Case) -> bool:
+    return bool(case.facts.nvidia.smi_path) or any(case.said(slug) for slug in _IN_WSL if slug != "driver_missing")
 
 
 def _from_windows(library: Library) -> bool:
