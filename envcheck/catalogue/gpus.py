@@ -3,6 +3,7 @@
 import re
 
 from envcheck.model.base import Value
+from envcheck.model.patterns import regex
 
 
 class Gpus(Value, frozen=True, kw_only=True):
@@ -16,8 +17,8 @@ class Gpus(Value, frozen=True, kw_only=True):
 
 
 _BRANDS = frozenset({"nvidia", "geforce", "quadro", "tesla", "grid", "graphics", "gpu"})
-_GLUED = re.compile(r"\b(rtx|gtx|gt)(?=\d)|(?<=\d)(?=(?:ti|super)\b)")
-_NOISE = re.compile(r"\((?:r|tm)\)|[®™]|\b\d+ ?[gm]i?b\b|\b(?:max-q|with|design|laptop|mobile|gpu|dedicated)\b|\bd\b$")
+_GLUED = regex(r"\b(rtx|gtx|gt)(?=\d)|(?<=\d)(?=(?:ti|super)\b)")
+_NOISE = regex(r"\((?:r|tm)\)|[®™]|\b\d+ ?[gm]i?b\b|\b(?:max-q|with|design|laptop|mobile|gpu|dedicated)\b|\bd\b$")
 
 
 Index = dict[tuple[str, ...], str]

@@ -10,11 +10,13 @@ from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urljoin
 
+from envcheck.model.patterns import regex
+
 MOST_LINKS = 100_000
 _LONGEST_TAG = 4096
-_ANCHOR = re.compile(r"<[aA][\s/]")
-_HREF = re.compile(r"""\shref\s{0,9}=\s{0,9}(?:"([^"]{0,2000})"|'([^']{0,2000})'|([^\s"'>]{1,2000}))""", re.IGNORECASE)
-_ENTITY = re.compile(r"&(?:amp|lt|gt|quot|#39|#43|#x2[bB]);")
+_ANCHOR = regex(r"<[aA][\s/]")
+_HREF = regex(r"""\shref\s{0,9}=\s{0,9}(?:"([^"]{0,2000})"|'([^']{0,2000})'|([^\s"'>]{1,2000}))""", re.IGNORECASE)
+_ENTITY = regex(r"&(?:amp|lt|gt|quot|#39|#43|#x2[bB]);")
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'", "&#43;": "+", "&#x2b;": "+"}
 JSON_TYPE = "application/vnd.pypi.simple.v1+json"
 ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1"

@@ -14,6 +14,7 @@ import msgspec.toml
 
 from envcheck.model.base import Value
 from envcheck.model.errors import EnvcheckError
+from envcheck.model.patterns import regex
 from envcheck.model.text import Text, say
 from envcheck.model.urls import host_of, is_loopback
 
@@ -37,7 +38,7 @@ OFFICIAL = "official"
 _USABLE = ("live", "listed", "frozen", "redirects", "unverified")
 _PLACES = (Path(__file__).parents[1] / "mirrors", Path(__file__).parents[2] / "mirrors")
 _LARGEST = 65536
-_DATE = re.compile(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
+_DATE = regex(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 
 
 class Record(Value, frozen=True, kw_only=True):

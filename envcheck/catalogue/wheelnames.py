@@ -1,18 +1,18 @@
 """What the file names of torch's wheels say: release, variant, system, Python. Pure, bounded, never an exception."""
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from envcheck.model.patterns import regex
 from envcheck.model.versions import numbers
 
-_NAME = re.compile(
+_NAME = regex(
     r"torch-(?P<torch>\d{1,2}\.\d{1,3}\.\d{1,3})(?:\+(?P<local>[a-z0-9.]{2,20}))?(?:-\d{1,3})?"
     r"-cp3(?P<minor>\d{1,2})-(?:cp3\d{1,2}m?(?P<free>t)?|none|abi3)-(?P<platform>[a-z0-9_.]{3,80})\.whl"
 )
-_LINUX = re.compile(r"(?:manylinux_(\d+)_(\d+)|manylinux2014|manylinux1|linux)_(x86_64|aarch64)$")
-_MACOS = re.compile(r"macosx_(\d+)_(\d+)_(x86_64|arm64)$")
-_VARIANT = re.compile(r"cpu|cu\d{2,4}|rocm\d{1,2}(?:\.\d{1,2}){1,2}|xpu")
+_LINUX = regex(r"(?:manylinux_(\d+)_(\d+)|manylinux2014|manylinux1|linux)_(x86_64|aarch64)$")
+_MACOS = regex(r"macosx_(\d+)_(\d+)_(x86_64|arm64)$")
+_VARIANT = regex(r"cpu|cu\d{2,4}|rocm\d{1,2}(?:\.\d{1,2}){1,2}|xpu")
 
 
 class WheelName(NamedTuple):

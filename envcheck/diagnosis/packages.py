@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 from envcheck.diagnosis.case import Case
 from envcheck.model.facts import Package
+from envcheck.model.patterns import regex
 from envcheck.model.versions import numbers
 
-_EXACT = re.compile(
+_EXACT = regex(
     r"\s*(?P<name>[A-Za-z0-9][\w.-]{0,80})\s{0,4}(?:\(\s?)?===?\s{0,4}(?P<version>[\w.+!-]{1,60})(?=[\s;)]|$)"
 )
 _PLATFORMS = {"linux": ("Linux", "linux"), "windows": ("Windows", "win32"), "macos": ("Darwin", "darwin")}

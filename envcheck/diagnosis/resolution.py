@@ -1,12 +1,12 @@
 """What an index is to blame for when an installer finds no torch; the machine's share is answered in `unmet`. Pure."""
 
-import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from envcheck.diagnosis.machine import Machine
 from envcheck.diagnosis.unmet import Unmet, reasons, unmet
 from envcheck.model.facts import Message
+from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence
 from envcheck.model.versions import numbers
 
@@ -28,7 +28,7 @@ NETWORK = (
 """When one of these was said, an empty list is its consequence."""
 _SOURCES_ONLY = "0.1.2"
 """The default index lists source distributions of that version to every interpreter."""
-_ACCELERATOR = re.compile(r"cu\d|rocm|xpu")
+_ACCELERATOR = regex(r"cu\d|rocm|xpu")
 
 
 class Verdict(NamedTuple):

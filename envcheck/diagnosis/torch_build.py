@@ -9,20 +9,19 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.exhibits import fact as saw
 from envcheck.diagnosis.exhibits import heard, pci
 from envcheck.diagnosis.packages import conda_packages, local, package
+from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 
-CUDA_INDEX = re.compile(r"/whl/(?:nightly/|test/)?cu\d{2,3}\b|pytorch-wheels/cu\d{2,3}\b|\+cu\d{2,3}\b")
-_CPU_INDEX = re.compile(
-    r"/whl/(?:nightly/|test/)?cpu\b|pytorch-wheels/cpu\b|torch==?\S*\+cpu\b|--torch-backend[= ]cpu\b"
-)
-_ROCM_INDEX = re.compile(r"/whl/(?:nightly/|test/)?rocm[\d.]*")
-_NO_PLAIN_INSTALL = re.compile(
+CUDA_INDEX = regex(r"/whl/(?:nightly/|test/)?cu\d{2,3}\b|pytorch-wheels/cu\d{2,3}\b|\+cu\d{2,3}\b")
+_CPU_INDEX = regex(r"/whl/(?:nightly/|test/)?cpu\b|pytorch-wheels/cpu\b|torch==?\S*\+cpu\b|--torch-backend[= ]cpu\b")
+_ROCM_INDEX = regex(r"/whl/(?:nightly/|test/)?rocm[\d.]*")
+_NO_PLAIN_INSTALL = regex(
     r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
 )
-_PLAIN_INSTALL = re.compile(r"\bpip3?(?:\.\d+)?\s+install\b.*\btorch\b|\buv\s+(?:pip install|add)\b.*\btorch\b")
-_CONDA_INSTALL = re.compile(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
-_CONDA_PINS_CUDA = re.compile(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
-_CONDA_CPU = re.compile(r"(?:^|_)cpu(?:_|$)|^cpu")
+_PLAIN_INSTALL = regex(r"\bpip3?(?:\.\d+)?\s+install\b.*\btorch\b|\buv\s+(?:pip install|add)\b.*\btorch\b")
+_CONDA_INSTALL = regex(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
+_CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
+_CONDA_CPU = regex(r"(?:^|_)cpu(?:_|$)|^cpu")
 
 
 class CpuBuild(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from envcheck.diagnosis.machine import Machine
 from envcheck.model.facts import Message
+from envcheck.model.patterns import regex
 from envcheck.model.plan import Build
 from envcheck.model.report import Confidence
 from envcheck.model.versions import at_least, numbers
@@ -35,9 +36,9 @@ _NETWORK = (
     "hash_mismatch",
 )
 """When one of these was said, the empty list is its consequence."""
-_SOURCE_ONLY = re.compile(r"0\.1\.2(?:\.post\d)?")
+_SOURCE_ONLY = regex(r"0\.1\.2(?:\.post\d)?")
 """The source distributions that the default index lists for interpreters without any wheel."""
-_INDEX_VARIANT = re.compile(r"/whl/(?:nightly/)?(cu\d{2,3}|rocm[\d.]{1,6}|cpu|xpu)\b")
+_INDEX_VARIANT = regex(r"/whl/(?:nightly/)?(cu\d{2,3}|rocm[\d.]{1,6}|cpu|xpu)\b")
 
 
 class Unmet(NamedTuple):

@@ -4,14 +4,15 @@ import re
 from collections.abc import Mapping
 
 from envcheck.model.gradients import GradientCase, Layer
+from envcheck.model.patterns import regex
 
-_NOT_OFFERED = re.compile(
+_NOT_OFFERED = regex(
     r"not implemented|not supported|unsupported|does(?: not|n't) support|^module '?[\w.]{1,80}'? has no attribute|"
     r"could not run '[^']{1,80}' with arguments",
     re.IGNORECASE,
 )
 _NOT_OFFERED_TYPES = ("NotImplementedError", "ImportError", "ModuleNotFoundError")
-_BROKEN = re.compile(r"no kernel image|CUDA error|HIP error|out of memory|device-side assert", re.IGNORECASE)
+_BROKEN = regex(r"no kernel image|CUDA error|HIP error|out of memory|device-side assert", re.IGNORECASE)
 
 
 def not_offered(error: Mapping[str, str]) -> bool:

@@ -7,12 +7,13 @@ import msgspec
 
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import FACTS_SCHEMA, Facts
+from envcheck.model.patterns import regex
 from envcheck.model.text import Text, say
 
 LARGEST = 16 << 20
 """Characters of a snapshot; real ones have some ten thousand."""
-_PLACE = re.compile(r"^(?P<problem>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
-_BYTE = re.compile(r" \(byte (\d+)\)$")
+_PLACE = regex(r"^(?P<problem>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
+_BYTE = regex(r" \(byte (\d+)\)$")
 
 
 def encode(facts: Facts) -> bytes:

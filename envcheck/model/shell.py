@@ -9,11 +9,13 @@ import shlex
 from collections.abc import Sequence
 from typing import Literal
 
+from envcheck.model.patterns import regex
+
 Shell = Literal["sh", "cmd", "powershell"]
 
 HOME = "~"
 USER = "$USER"
-_PLACES = re.compile(r"(\A~(?=\Z|[/\\])|\$USER(?![A-Za-z0-9_]))")
+_PLACES = regex(r"(\A~(?=\Z|[/\\])|\$USER(?![A-Za-z0-9_]))")
 
 _CMD_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/\\+@~")
 _POWERSHELL_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.:/\\+~")

@@ -7,13 +7,15 @@ path), and its import costs more than everything here.
 import re
 from typing import NamedTuple
 
+from envcheck.model.patterns import regex
+
 HIDDEN = "****"
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}")
-_AUTHORITY_END = re.compile(r"[/?#\\]")
-_PORT = re.compile(r"[0-9]{1,5}")
-_LOCAL = re.compile(r"[/.~$%]|[A-Za-z]:[\\/]|\\\\")
-_TOKEN = re.compile(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_-]{20,}")
-_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
+_SCHEME = regex(r"[A-Za-z][A-Za-z0-9+.-]{1,30}")
+_AUTHORITY_END = regex(r"[/?#\\]")
+_PORT = regex(r"[0-9]{1,5}")
+_LOCAL = regex(r"[/.~$%]|[A-Za-z]:[\\/]|\\\\")
+_TOKEN = regex(r"(?=[^0-9]*[0-9])(?=[^A-Za-z]*[A-Za-z])[A-Za-z0-9_-]{20,}")
+_BLANK = regex(r"[\s\x00-\x1f\x7f]")
 _LONGEST = 2048
 
 

@@ -2,7 +2,9 @@
 
 import re
 
-_NUMBERS = re.compile(r"\d+")
+from envcheck.model.patterns import regex
+
+_NUMBERS = regex(r"\d+")
 
 
 def numbers(version: str) -> tuple[int, ...]:

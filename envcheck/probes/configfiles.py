@@ -1,16 +1,17 @@
 """Parsers of the configuration files of pip, uv and conda: bytes in, entries and problems out, never an exception."""
 
 import codecs
-import re
 import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from envcheck.model.patterns import regex
+
 MOST_ENTRIES = 500
 _MOST_PROBLEMS = 5
 _DEEPEST = 8
-_PLAIN = re.compile(r"[\w.-]{1,60}")
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
+_PLAIN = regex(r"[\w.-]{1,60}")
+_LINE = regex(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
 class Entry(NamedTuple):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from envcheck.model.facts import DeviceNode, Gpu, KernelModule, Observation, Sighting
+from envcheck.model.patterns import regex
 from envcheck.probes import registry
 from envcheck.probes.nvmlfacts import driver_version, pci_address
 from envcheck.probes.outcome import since
@@ -18,16 +19,16 @@ MODULES = ("nvidia", "nvidia_uvm", "nouveau", "amdgpu", "vfio_pci")
 Flavour = Literal["open", "proprietary"]
 _SYS_VERSION, _PROC_VERSION = "/sys/module/nvidia/version", "/proc/driver/nvidia/version"
 _GPUS = "/proc/driver/nvidia/gpus"
-_NVRM = re.compile(r"(Open )?Kernel Module\s+(?:for\s+\S{1,32}\s+)?(\d{2,4}(?:\.\d{1,4}){1,3})(?![\w.])")
-_MODULE_FILE = re.compile(
+_NVRM = regex(r"(Open )?Kernel Module\s+(?:for\s+\S{1,32}\s+)?(\d{2,4}(?:\.\d{1,4}){1,3})(?![\w.])")
+_MODULE_FILE = regex(
     r"(?:^|/)nvidia(?:[-_](?:current|open|tesla|legacy|server|uvm|modeset|drm|peermem)[\w.-]{0,64})?\.ko(?:\.[a-z0-9]{2,4})?$"
 )
-_LISTED = re.compile(rb"^([^:\n]*/nvidia[^/:\n]{0,64}\.ko[^/:\n]{0,8}):", re.MULTILINE)
-_PACKAGE = re.compile(
+_LISTED = regex(rb"^([^:\n]*/nvidia[^/:\n]{0,64}\.ko[^/:\n]{0,8}):", re.MULTILINE)
+_PACKAGE = regex(
     r"(?:nvidia-(?:driver|dkms|kernel|utils|open|headless|fabricmanager|compute|container-toolkit|persistenced)"
     r"|libnvidia-(?:compute|ml)|libcuda1|cuda-(?:drivers|compat)|linux-modules-nvidia|nvidia(?=$|-lts|-dkms))"
 )
-_NODES = re.compile(r"nvidia(?:\d{1,4}|ctl|-uvm|-uvm-tools|-modeset|-caps)?|dxg|nvhost-ctrl-gpu|nvhost-gpu|nvmap")
+_NODES = regex(r"nvidia(?:\d{1,4}|ctl|-uvm|-uvm-tools|-modeset|-caps)?|dxg|nvhost-ctrl-gpu|nvhost-gpu|nvmap")
 MAX_GPUS = 64
 OPEN_LIMIT = 1.0
 

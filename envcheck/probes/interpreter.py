@@ -20,13 +20,14 @@ from typing import NamedTuple
 
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Environment
+from envcheck.model.patterns import regex
 from envcheck.model.text import say
 from envcheck.probes.system import System
 
-_VERSION_LINE = re.compile(r"^version(?:_info)?\s*=\s*(\d+\.\d+(?:\.\d+)?)", re.MULTILINE)
-_TORCH_VERSION = re.compile(r"^__version__[^=\n]*=\s*['\"]([^'\"]{1,80})['\"]", re.MULTILINE)
-_NAMED_VERSION = re.compile(r"python-?(\d\.\d{1,2})(?:$|[^0-9])")
-_SHEBANG = re.compile(r"#!\s*(\S[^\n]*)|'''exec' \"?([^\"'\n]+?)\"? \"\$0\"")
+_VERSION_LINE = regex(r"^version(?:_info)?\s*=\s*(\d+\.\d+(?:\.\d+)?)", re.MULTILINE)
+_TORCH_VERSION = regex(r"^__version__[^=\n]*=\s*['\"]([^'\"]{1,80})['\"]", re.MULTILINE)
+_NAMED_VERSION = regex(r"python-?(\d\.\d{1,2})(?:$|[^0-9])")
+_SHEBANG = regex(r"#!\s*(\S[^\n]*)|'''exec' \"?([^\"'\n]+?)\"? \"\$0\"")
 _TOOL_MARKS = ("uv-receipt.toml", "pipx_metadata.json")
 
 

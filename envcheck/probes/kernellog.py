@@ -4,12 +4,13 @@ import re
 import time
 
 from envcheck.model.facts import Message, Observation
+from envcheck.model.patterns import regex
 from envcheck.probes.system import System
 
 LOOK = "kernel"
 LIMIT, ENOUGH = 1.0, 0.05
 KEPT = 40
-_ABOUT = re.compile(
+_ABOUT = regex(
     r"NVRM|nvidia|nouveau|\bXid\b|amdgpu|\bkfd\b|module verification failed|Key was rejected|Required key not available"
     r"|Loading of (?:unsigned )?module",
     re.IGNORECASE,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from envcheck.model.facts import ApiStatus, Gpu, Library, Observation, Sighting, State
+from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 from envcheck.probes.child import WorkerResult
 from envcheck.probes.returncodes import (
@@ -27,9 +28,9 @@ _ESSENTIAL = ("nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetName", "nvmlDeviceG
 _COMPUTE_MODES = ("default", "exclusive_thread", "prohibited", "exclusive_process")
 _FABRIC_STATES = ("not_supported", "not_started", "in_progress", "completed")
 _IN_VGPU = 2
-_DRIVER = re.compile(r"\d{2,4}(?:\.\d{1,4}){1,3}")
-_PCI = re.compile(r"([0-9a-f]{4,8}):([0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])")
-_MISSING = re.compile(r"No such file or directory|Could not find module|image not found|not found", re.IGNORECASE)
+_DRIVER = regex(r"\d{2,4}(?:\.\d{1,4}){1,3}")
+_PCI = regex(r"([0-9a-f]{4,8}):([0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])")
+_MISSING = regex(r"No such file or directory|Could not find module|image not found|not found", re.IGNORECASE)
 _THERE = "but the file is there: made for another processor?"
 MAX_GPUS = 64
 """As many as the worker asks."""

@@ -7,15 +7,16 @@ from typing import Any, TypeVar
 import msgspec
 
 from envcheck.model.facts import Environment, Message, Observation, Package, Python, State, Torch, TorchDevice
+from envcheck.model.patterns import regex
 from envcheck.probes.child import WorkerResult
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 _ESSENTIAL = ("import", "build", "is_available", "device_count")
 _FIRST_STEPS = (None, "interpreter", "packages", "torch files")
-_DEVICE = re.compile(r"(?:device|kernel) (cuda|rocm|xpu|mps):(\d{1,3})")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
+_DEVICE = regex(r"(?:device|kernel) (cuda|rocm|xpu|mps):(\d{1,3})")
+_UUID = regex(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_CONTROL = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
 TEXT_CAP = 8192
 _OLDEST = (3, 7)
 """The oldest interpreter that the torch part of the worker is written for."""

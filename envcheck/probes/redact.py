@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from envcheck.model.facts import Facts
+from envcheck.model.patterns import regex
 from envcheck.model.shell import HOME, USER
 from envcheck.model.urls import HIDDEN, is_loopback, without_credentials
 from envcheck.probes.system import System
@@ -24,20 +25,20 @@ localhost host container bin lib usr opt tmp var mnt pip uv linux windows local 
 """
 _COMMON = frozenset(_COMMON_NAMES.split())
 """Names that identify nobody, and that facts are full of."""
-_SECRET_NAME = re.compile(
+_SECRET_NAME = regex(
     r"TOKEN(?!IZ)|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|PRIVATE_?KEY|_AUTH\b|_PAT\b", re.IGNORECASE
 )
 _SWITCHES = frozenset(("enabled", "disabled", "required", "optional", "default", "always"))
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>|`]{1,2048}")
-_BARE_LOGIN = re.compile(r"[^\s:@/'\"]{1,64}:[^\s@'\"]{1,128}@(?=[A-Za-z0-9.-]{1,253}(?::\d|\.[a-z]{2}))")
-_OTHERS_HOME = re.compile(r"(?<=[/\\]home[/\\])[^/\\\s'\":;,]+|(?<=[/\\]Users[/\\])[^/\\\s'\":;,]+", re.IGNORECASE)
-_UUID = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_SHORT_UUID = re.compile(r"(?<=GPU-)[0-9a-fA-F-]{4,35}|(?<=MIG-)[0-9a-fA-F-]{4,35}")
+_URL = regex(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>|`]{1,2048}")
+_BARE_LOGIN = regex(r"[^\s:@/'\"]{1,64}:[^\s@'\"]{1,128}@(?=[A-Za-z0-9.-]{1,253}(?::\d|\.[a-z]{2}))")
+_OTHERS_HOME = regex(r"(?<=[/\\]home[/\\])[^/\\\s'\":;,]+|(?<=[/\\]Users[/\\])[^/\\\s'\":;,]+", re.IGNORECASE)
+_UUID = regex(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_SHORT_UUID = regex(r"(?<=GPU-)[0-9a-fA-F-]{4,35}|(?<=MIG-)[0-9a-fA-F-]{4,35}")
 _NUMBERED = "00000000-0000-0000-0000-"
-_IP = re.compile(
+_IP = regex(
     r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w.]*\d\.)(?!\w)|(?<=\[)[0-9A-Fa-f:]{2,39}:[0-9A-Fa-f:.]{1,39}(?=\])"
 )
-_IP_BY_CONTEXT = re.compile(
+_IP_BY_CONTEXT = regex(
     r"(?:(?<=://)|(?<=@)|(?<=host=')|(?<=host )|(?<=address )|(?<=from )|(?<=to ))(?:\d{1,3}\.){3}\d{1,3}(?![\w.])"
     r"|(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?=:\d)"
 )

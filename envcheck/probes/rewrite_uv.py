@@ -1,11 +1,10 @@
 """uv.toml with another default index, all else as it was."""
 
-import re
-
+from envcheck.model.patterns import regex
 from envcheck.probes.configfiles import Entry, lines_of, toml
 from envcheck.probes.rewrite import Edit, append, checked, readable, refuse, values
 
-_STRING = re.compile(r"""[^#"']*=\s*(?:"[^"\\\r\n]*"|'[^'\r\n]*')""")
+_STRING = regex(r"""[^#"']*=\s*(?:"[^"\\\r\n]*"|'[^'\r\n]*')""")
 
 
 def uv_index(url: str) -> Edit:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from envcheck.model.facts import ApiStatus, Gpu, Message, Observation, Sighting
+from envcheck.model.patterns import regex
 from envcheck.probes.child import Ran
 from envcheck.probes.nvmlfacts import MAX_NAME, driver_version, pci_address
 from envcheck.probes.returncodes import NVML_CODES, nvml_name
@@ -20,15 +21,15 @@ CAP = 1 << 20
 MAX_ROWS, MAX_MESSAGES = 64, 20
 _PLACES = ("/usr/bin/nvidia-smi", "/usr/lib/wsl/lib/nvidia-smi", "/usr/local/nvidia/bin/nvidia-smi")
 _WINDOWS_PLACE = "\\NVIDIA Corporation\\NVSMI\\nvidia-smi.exe"
-_UUID = re.compile(r"(?:GPU|MIG)-[0-9a-fA-F/-]{8,64}")
-_NO_VALUE = re.compile(r"N/A|ERR!|\[(?:N/A|[A-Za-z][A-Za-z ]{2,60})\]", re.IGNORECASE)
-_CAPABILITY = re.compile(r"(\d{1,2})[.,](\d{1,2})")
-_UNREADABLE = re.compile(
+_UUID = regex(r"(?:GPU|MIG)-[0-9a-fA-F/-]{8,64}")
+_NO_VALUE = regex(r"N/A|ERR!|\[(?:N/A|[A-Za-z][A-Za-z ]{2,60})\]", re.IGNORECASE)
+_CAPABILITY = regex(r"(\d{1,2})[.,](\d{1,2})")
+_UNREADABLE = regex(
     r"determine the device handle for gpu\s*(?:(?P<index>\d{1,3}):)?\s*"
     r"(?P<pci>[0-9a-f]{4,8}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-9a-f])?\s*:?\s*(?P<why>[^\n]{0,200})",
     re.IGNORECASE,
 )
-_CUDA_VERSION = re.compile(r"<cuda_version>\s*(\d{1,2}\.\d{1,2})\s*</cuda_version>")
+_CUDA_VERSION = regex(r"<cuda_version>\s*(\d{1,2}\.\d{1,2})\s*</cuda_version>")
 _STATES = (
     ("gpu is lost", "GPU_IS_LOST"),
     ("requires reset", "RESET_REQUIRED"),

@@ -1,6 +1,5 @@
 """Facts of a machine that is not here: told by options, or this machine's with some of them told otherwise."""
 
-import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
@@ -10,14 +9,15 @@ from envcheck.catalogue import Catalogue
 from envcheck.model.base import Value
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Amd, AmdGpu, Facts, Gpu, Host, Nvidia, Python, Sighting
+from envcheck.model.patterns import regex
 from envcheck.model.text import say
 from envcheck.model.versions import numbers
 
 SYSTEMS = ("linux", "windows", "macos")
 _MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "x64": "x86_64", "aarch64": "aarch64", "arm64": "arm64"}
-_DRIVER = re.compile(r"\d{3}(\.\d{1,3}){0,2}")
-_PYTHON = re.compile(r"3\.(\d{1,2})(\.\d+)?(t?)")
-_CODE = re.compile(r"(?:sm_)?(\d{1,2})\.?(\d)")
+_DRIVER = regex(r"\d{3}(\.\d{1,3}){0,2}")
+_PYTHON = regex(r"3\.(\d{1,2})(\.\d+)?(t?)")
+_CODE = regex(r"(?:sm_)?(\d{1,2})\.?(\d)")
 
 
 class Told(Value, frozen=True, kw_only=True):

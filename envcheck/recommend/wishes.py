@@ -1,17 +1,17 @@
 """Wishes: read, checked against what exists, and asked of builds."""
 
-import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 
 from envcheck.catalogue import Catalogue
 from envcheck.model.errors import EnvcheckError
+from envcheck.model.patterns import regex
 from envcheck.model.plan import Build, Wish
 from envcheck.model.text import Text, say
 
 Meets = Callable[[Build], bool]
 _NAMES = ("torch", "torchvision", "torchaudio")
-_VERSION = re.compile(r"\d+(\.\d+){0,2}(\.\*)?")
+_VERSION = regex(r"\d+(\.\d+){0,2}(\.\*)?")
 
 
 def meets(wish: Wish) -> Meets:

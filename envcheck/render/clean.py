@@ -4,9 +4,9 @@ GPU names, tool output, paths and index pages may hold escape sequences, C1 cont
 and lone surrogates. Neither rich nor click takes them out, so everything that comes from facts passes here.
 """
 
-import re
+from envcheck.model.patterns import regex
 
-_SPACES = re.compile(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
+_SPACES = regex(r"[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
 
 
 def clean(text: str) -> str:

@@ -4,7 +4,6 @@ Within `schema` 1 fields are only added. Texts are in the language of the report
 commands never are. In `argv` and `shell` a leading `~` stands for the home directory.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -14,6 +13,7 @@ import msgspec
 from envcheck import __version__
 from envcheck.model.base import Value
 from envcheck.model.facts import Facts, Observation
+from envcheck.model.patterns import regex
 from envcheck.model.report import (
     CheckResult,
     Confidence,
@@ -127,7 +127,7 @@ def to_json(value: Any, stream: TextIO) -> str:
     return text + "\n"
 
 
-_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+_NOT_ASCII = regex(r"[^\x00-\x7e]")
 
 
 def _shown(char: str, stream: TextIO) -> str:

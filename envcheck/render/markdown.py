@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from envcheck import __version__
+from envcheck.model.patterns import regex
 from envcheck.model.report import Examination, Finding, Fix, Report
 from envcheck.model.text import say
 from envcheck.render import verdict
@@ -13,7 +14,7 @@ from envcheck.render.phrases import command_lines, evidence_line, labelled, stat
 from envcheck.render.terminal import Marks, Terminal
 from envcheck.render.voice import Voice, fill
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]#|~])")
+_SPECIAL = regex(r"([\\`*_{}\[\]#|~])")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
 
 

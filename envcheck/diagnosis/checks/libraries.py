@@ -11,17 +11,18 @@ from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.packages import package, pins, same_version
 from envcheck.diagnosis.torch_build import has_cuda, is_jetson
 from envcheck.model.facts import Package
+from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.text import say
 from envcheck.model.versions import at_least
 
 BROKEN = ("EC311", "EC313", "EC315", "EC401", "EC404")
-_CUDA_LIBRARY = re.compile(
+_CUDA_LIBRARY = regex(
     r"[\\/]lib(?P<stem>cublas|cublasLt|cusparse|cusolver|cufft|curand|cudart|nvJitLink|nvrtc|cupti|nccl)(?:-\w+)?\.so"
 )
-_CUDNN_LIBRARY = re.compile(r"[\\/]libcudnn\w*\.so")
-_CUDA_FOLDER = re.compile(r"cuda|cudnn|nvidia|nccl|cublas", re.IGNORECASE)
-_SUFFIX = re.compile(r"(?P<library>nvidia-[a-z-]+?)(?:-cu(?P<major>\d{2}))?$")
+_CUDNN_LIBRARY = regex(r"[\\/]libcudnn\w*\.so")
+_CUDA_FOLDER = regex(r"cuda|cudnn|nvidia|nccl|cublas", re.IGNORECASE)
+_SUFFIX = regex(r"(?P<library>nvidia-[a-z-]+?)(?:-cu(?P<major>\d{2}))?$")
 
 
 def wheel_libraries(case: Case) -> tuple[Package, ...]:

@@ -1,6 +1,5 @@
 """EC622, EC623, EC627, EC629, EC640 to EC646, EC346: an installer found its server, and could not install."""
 
-import re
 from collections.abc import Iterator
 
 from envcheck.catalogue.software import page
@@ -10,11 +9,12 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.resolution import Fault, Verdict, faults, known_variants
 from envcheck.model.facts import Message
+from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import numbers
 
-_FOLDER = re.compile(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
+_FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
 
 
 def _blamed(case: Case, fault: Fault) -> Verdict | None:

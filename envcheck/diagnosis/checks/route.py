@@ -10,10 +10,11 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.torch_build import has_cuda, nvidia_seen
 from envcheck.model.facts import Setting
+from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.text import say
 
-_TORCH_INDEX = re.compile(r"/whl(?:/|$)|pytorch-wheels", re.IGNORECASE)
+_TORCH_INDEX = regex(r"/whl(?:/|$)|pytorch-wheels", re.IGNORECASE)
 _ON = ("1", "true", "yes", "on")
 _OFF = ("0", "false", "no", "off")
 _INDEXES = ("index-url", "default-index")

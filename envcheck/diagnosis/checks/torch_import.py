@@ -9,11 +9,12 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard, look
 from envcheck.model.facts import Observation
+from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 
 BROKEN = ("EC311", "EC313", "EC315", "EC401")
-_NO_MODULE = re.compile(r"No module named '?(?P<module>[\w.]{1,80})'?")
+_NO_MODULE = regex(r"No module named '?(?P<module>[\w.]{1,80})'?")
 
 
 def _importing(case: Case, state: str) -> Observation | None:

@@ -11,11 +11,12 @@ from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.packages import named, package, public
 from envcheck.diagnosis.resolution import another_python
 from envcheck.model.facts import Environment, Package
+from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.text import say
 
 _IMPORT = ("EC311", "EC313", "EC315", "EC331", "EC332", "EC333", "EC4")
-_USER_SITE = re.compile(
+_USER_SITE = regex(
     r"[\\/]AppData[\\/](?:Roaming[\\/]Python|Local[\\/]Packages)[\\/]|[\\/]\.local[\\/]lib[\\/]python3\.\d{1,2}[\\/]"
 )
 _MIXED = ("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch")

@@ -9,10 +9,11 @@ from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.listings import conda_row, package_seen
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.facts import Tool
+from envcheck.model.patterns import regex
 
-_KEY = re.compile(r"^\s{0,8}(?:[-*•]\s+)?\**(?P<key>[A-Za-z][A-Za-z0-9_ /]{1,48}?)\**\s{0,4}:\s{0,4}(?P<value>.*)$")
-_GPU = re.compile(r"^\s{0,8}GPU (?P<index>\d{1,3})\s{0,2}:\s{0,2}(?P<name>.+?)\s*$")
-_PACKAGE = re.compile(r"^\s{0,8}\[(?P<tool>pip3?|conda)\]\s+(?P<row>\S.*)$")
+_KEY = regex(r"^\s{0,8}(?:[-*•]\s+)?\**(?P<key>[A-Za-z][A-Za-z0-9_ /]{1,48}?)\**\s{0,4}:\s{0,4}(?P<value>.*)$")
+_GPU = regex(r"^\s{0,8}GPU (?P<index>\d{1,3})\s{0,2}:\s{0,2}(?P<name>.+?)\s*$")
+_PACKAGE = regex(r"^\s{0,8}\[(?P<tool>pip3?|conda)\]\s+(?P<row>\S.*)$")
 
 
 class Entry(NamedTuple):
@@ -26,8 +27,8 @@ class Entry(NamedTuple):
 
 UNSAID = frozenset({"", "n/a", "could not collect", "no cuda", "unknown", "none", "not found", "not available"})
 _YES = {"true": True, "yes": True, "false": False, "no": False}
-_PYTHON = re.compile(r"^(?P<version>\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+|\+)?)")
-_BITS = re.compile(r"\((?P<bits>32|64)-bit runtime\)")
+_PYTHON = regex(r"^(?P<version>\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+|\+)?)")
+_BITS = regex(r"\((?P<bits>32|64)-bit runtime\)")
 
 
 def read(page: Page, draft: Draft) -> None:

@@ -20,13 +20,14 @@ from envcheck.model.facts import (
     Tool,
     Variable,
 )
+from envcheck.model.patterns import regex
 
 LOOK = "text"
 MAX_MESSAGES = 400
 MAX_SEEN = 64
 MAX_GPUS = 64
 MAX_BLOCK_LINES = 40
-_TELLING = re.compile(
+_TELLING = regex(
     r"error|warn|fail|except|cannot|could ?n.t|not |no |undefined|traceback|cuda|xid|nvrm|hip|illegal|sig[a-z]{3,4}\b"
     r"|denied|refused|timed? ?out|space|omp|compat|invalid|lost|stub|abort|core dumped|403|404|407|ssl|hash|mismatch"
     r"|looking in|collecting|using cached|downloading|hint:|driver version|-cu1[123]\b|name: torch",

@@ -5,6 +5,7 @@ import re
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.facts import Variable
+from envcheck.model.patterns import regex
 
 _NAMES = (
     r"CUDA_VISIBLE_DEVICES|NVIDIA_VISIBLE_DEVICES|LD_LIBRARY_PATH|LD_PRELOAD|CUDA_HOME|CUDA_PATH|CUDA_DEVICE_ORDER"
@@ -12,14 +13,14 @@ _NAMES = (
     r"|PYTORCH_NVML_BASED_CUDA_CHECK|PYTORCH_CUDA_ALLOC_CONF|SLURM_JOB_ID|SLURM_JOB_GPUS|SLURM_GPUS_ON_NODE|CONDA_PREFIX"
     r"|VIRTUAL_ENV|HTTPS?_PROXY|https?_proxy|ALL_PROXY|all_proxy|NO_PROXY|no_proxy"
 )
-_ASSIGN = re.compile(
+_ASSIGN = regex(
     rf"(?:^|[\s;:`(])(?:export\s+|set\s+|setx\s+|-e\s+|ENV\s+)?(?:\$env:)?(?P<name>{_NAMES})\s{{0,2}}="
     r"\s{0,2}(?P<value>\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|[^\s`;]{0,500})"
 )
-_ENVIRON = re.compile(
+_ENVIRON = regex(
     rf"environ\[[\"'](?P<name>{_NAMES})[\"']\]\s{{0,2}}=\s{{0,2}}(?:str\()?[\"'](?P<value>[^\"'\n]{{0,500}})[\"']"
 )
-_ECHO = re.compile(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b")
+_ECHO = regex(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b")
 
 
 def read(page: Page, draft: Draft) -> None:

@@ -5,14 +5,15 @@ import re
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.facts import Setting
+from envcheck.model.patterns import regex
 
-_WHEEL = re.compile(
+_WHEEL = regex(
     r"(?P<name>torch(?:vision|audio)?)-(?P<version>\d[\w.]*(?:(?:\+|%2B)[\w.]+)?)-(?P<python>cp3\d{1,2})-(?P<abi>\w+)"
     r"-(?P<platform>[\w.]+?)\.whl"
 )
-_LOOKING = re.compile(r"^\s*Looking in (?P<kind>indexes|links): (?P<urls>\S.*)$")
-_INSTALLED = re.compile(r"\bSuccessfully installed (?P<names>.{1,3000})$")
-_SATISFIED = re.compile(
+_LOOKING = regex(r"^\s*Looking in (?P<kind>indexes|links): (?P<urls>\S.*)$")
+_INSTALLED = regex(r"\bSuccessfully installed (?P<names>.{1,3000})$")
+_SATISFIED = regex(
     r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+(?: \([^)]{0,80}\))? ?\((?P<version>[\w.+]+)\)"
 )
 _MACHINES = (("x86_64", "x86_64"), ("amd64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "arm64"))

@@ -5,6 +5,7 @@ import re
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.facts import Setting
+from envcheck.model.patterns import regex
 
 _OURS = (
     r"torch(?:vision|audio|text|data|-\S+)?|pytorch(?:-cuda|-mutex|-gpu|-lightning)?|numpy|triton(?:-\S+)?|mkl(?:-\S+)?"
@@ -13,19 +14,19 @@ _OURS = (
 )
 _VERSION = r"\d+(?:\.\w+)*(?:\.?(?:a|b|rc|dev|post)\d+)*(?:\+[\w.]+)?"
 _BUILD_STRING = r"(?:\d{1,3}|cpu|cuda|mkl|openblas|(?=\w*\d)(?=\w*_)[\w.]+|py[\w.]+|h[0-9a-f]{6,8}_\d+|pypi_\d)"
-_TABLE_ROW = re.compile(
+_TABLE_ROW = regex(
     rf"^\s{{0,8}}(?P<name>{_OURS})\s{{1,60}}(?P<version>{_VERSION})"
     rf"(?P<conda>\s+{_BUILD_STRING}(?:\s+\[\w{{1,20}}\])?(?:\s+[\w./:-]{{2,120}})?)?(?P<path>\s+[/~A-Za-z<][\w:]*[\\/]\S*)?\s*$",
     re.IGNORECASE,
 )
-_FREEZE = re.compile(
+_FREEZE = regex(
     rf"^\s{{0,8}}(?:[-+*]\s+)?(?P<name>{_OURS})==(?P<version>{_VERSION})\s*(?:#.{{0,200}})?$", re.IGNORECASE
 )
-_CONDA_SPEC = re.compile(rf"^\s{{0,8}}(?P<name>{_OURS})=(?P<version>\d[\w.]*)=(?P<build>\w+)\s*$", re.IGNORECASE)
-_CONDA_INFO = re.compile(
+_CONDA_SPEC = regex(rf"^\s{{0,8}}(?P<name>{_OURS})=(?P<version>\d[\w.]*)=(?P<build>\w+)\s*$", re.IGNORECASE)
+_CONDA_INFO = regex(
     r"^\s{0,30}(?P<key>channel URLs|active env location|conda version|platform|virtual packages)\s*: (?P<value>.*)$"
 )
-_FILE_LIST = re.compile(r"\bpackages in environment at (?P<path>[^\n:]{1,300}):?")
+_FILE_LIST = regex(r"\bpackages in environment at (?P<path>[^\n:]{1,300}):?")
 
 
 def read(page: Page, draft: Draft) -> None:

@@ -1,21 +1,22 @@
 """Text as lines that readers can walk: quote marks, colours, fences, carriage returns and entities taken off."""
 
 import html
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_ANSI = re.compile(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
-_QUOTE = re.compile(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
-_FENCE = re.compile(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_PROMPT = re.compile(
+from envcheck.model.patterns import regex
+
+_ANSI = regex(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
+_QUOTE = regex(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
+_FENCE = regex(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
+_UNSEEN = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_PROMPT = regex(
     r"^\s{0,12}(?:\([\w.\-/\\ ]{1,60}\)\s{0,4})?"
     r"(?:[$%]|PS(?: [^>\n]{0,200})?>|[A-Za-z]:\\[^>\n]{0,200}>"
     r"|[\w.\-]{1,64}@[\w.\-]{1,64}[: ][^$#%\n]{0,200}[$#%]"
     r"|\[[\w.\-]{1,64}@[\w.\- ~/]{1,200}\][$#%])\s{1,4}(?P<command>\S.*)$"
 )
-_PROGRAM = re.compile(
+_PROGRAM = regex(
     r"^\s{0,12}(?:[!#%]\s?)?(?P<command>(?:[A-Z][A-Z0-9_]{2,40}=\S{0,200}\s+)*(?:sudo\s+(?:-\w+\s+)*)?"
     r"(?:(?:python|py|python3(?:\.\d+)?|python\.exe)\s+-"
     r"|pip3?(?:\.\d+)?\s+(?:install|uninstall|download|list|show|config|cache)\b"
@@ -24,9 +25,9 @@ _PROGRAM = re.compile(
     r"|docker(?:-compose)?\s+(?:run|exec|compose|build)\b|podman\s+run\b|srun\s|sbatch\s|torchrun\s|accelerate\s+launch\b"
     r"|modprobe\s|nvidia-smi\s+-|apt(?:-get)?\s+install\b|export\s+[A-Z]\w+=|set\s+[A-Z]\w+=).*)$"
 )
-_USERINFO = re.compile(r"(?<=://)[^/@\s\"'<>]{1,300}@")
-_TOKEN = re.compile(r"(?<=/t/)[\w-]{6,120}(?=/)")
-_HOME = re.compile(r"(?:/home/|/Users/)[^/\s\"'<>:]{1,64}(?=/)|[A-Za-z]:\\Users\\[^/\\\n\"'<>:]{1,64}(?=\\)")
+_USERINFO = regex(r"(?<=://)[^/@\s\"'<>]{1,300}@")
+_TOKEN = regex(r"(?<=/t/)[\w-]{6,120}(?=/)")
+_HOME = regex(r"(?:/home/|/Users/)[^/\s\"'<>:]{1,64}(?=/)|[A-Za-z]:\\Users\\[^/\\\n\"'<>:]{1,64}(?=\\)")
 MAX_LINE = 4096
 HEAD, TAIL = 512 << 10, 256 << 10
 """Characters that are read of a long text: reports stand at its head, the last words at its tail."""

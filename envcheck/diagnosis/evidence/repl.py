@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 
-_PROMPT = re.compile(r"^\s{0,8}(?:>>>|\.\.\.|In \[\d{0,4}\]:)\s?(?P<code>.*)$")
-_OUT = re.compile(r"^\s{0,8}Out\[\d{0,4}\]:\s?")
+_PROMPT = regex(r"^\s{0,8}(?:>>>|\.\.\.|In \[\d{0,4}\]:)\s?(?P<code>.*)$")
+_OUT = regex(r"^\s{0,8}Out\[\d{0,4}\]:\s?")
 _CALL = r"(?:torch|t)\s?\.\s?"
 _QUESTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), fact)
@@ -32,19 +33,20 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"platform\.python_version\(\)", "python.version"),
         (r"sys\.executable", "python.path"),
         (r"platform\.architecture\(\)", "python.bits"),
+        (r"struct\.calcsize\([\"']P[\"']\)\s?\*\s?8", "python.bits"),
     )
 )
-_PROSE = re.compile(
+_PROSE = regex(
     r"(?P<question>torch\.(?:__version__|version\.cuda|version\.hip|cuda\.is_available\(\)|cuda\.device_count\(\)"
     r"|backends\.cudnn\.version\(\)|cuda\.get_arch_list\(\))|torch\._C\._cuda_getDriverVersion\(\))[`'\")]{0,3}"
     r"\s{0,3}(?:[:=]{1,2}>?|->|→|#|#\s?->|is|returns?|returned|gives|shows|still|prints?|(?:一直|总是|还是)?(?:返回|给出|显示|输出|为|是))?\s{0,3}(?:always|still|just|only)?\s{0,2}"
     r"[`'\"*]{0,3}(?P<answer>True|False|None|\d[\w.+]*|\[[^\]\n]{0,600}\])"
 )
-_PROPERTIES = re.compile(
+_PROPERTIES = regex(
     r"_CudaDeviceProperties\(name='(?P<name>[^'\n]{1,80})', major=(?P<major>\d{1,2}), minor=(?P<minor>\d)"
     r"(?:, total_memory=(?P<memory>\d+)MB)?"
 )
-_PRINT = re.compile(r"print\s?\((?P<arguments>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)?\)){0,400})\)")
+_PRINT = regex(r"print\s?\((?P<arguments>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)?\)){0,400})\)")
 _MAX_ANSWER = 6
 
 
@@ -143,7 +145,8 @@ def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> 
             fact, tuple(re.findall(r"(?:sm|compute)_\d{2,3}[a-z]?|gfx[0-9a-f]{3,4}", text)) or None, line, rank=rank
         )
     elif fact == "python.bits":
-        draft.see(fact, 32 if "32bit" in text else 64 if "64bit" in text else None, line, rank=rank)
+        bits = re.search(r"\b(32|64)(?:bit)?\b", text)
+        draft.see(fact, int(bits[1]) if bits else None, line, rank=rank)
     elif fact in ("torch.version", "python.version"):
         _version(fact, text, line, draft, rank)
     elif text != "None":

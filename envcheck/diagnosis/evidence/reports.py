@@ -1,29 +1,28 @@
 """Other programs' own reports: detectron2 and mmcv, transformers and accelerate, Lightning, Ultralytics, ComfyUI."""
 
-import re
-
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.model.patterns import regex
 
 _VERSION = r"\d+\.\d+[\w.+]*"
-_TORCH_AND_ANSWER = re.compile(
+_TORCH_AND_ANSWER = regex(
     rf"`?PyTorch`? version \([\w ]{{2,20}}\?\)\s*:\s*(?P<version>{_VERSION})"
     r"(?: \((?P<answer>True|False|[\w ]{1,20})\))?"
 )
-_ULTRALYTICS = re.compile(rf"\bPython-(?P<python>3\.[\d.]+)\s+torch-(?P<torch>{_VERSION})\s+(?P<device>CPU|CUDA:\d)")
-_GPU_LIST = re.compile(
+_ULTRALYTICS = regex(rf"\bPython-(?P<python>3\.[\d.]+)\s+torch-(?P<torch>{_VERSION})\s+(?P<device>CPU|CUDA:\d)")
+_GPU_LIST = regex(
     r"^\s{0,8}[-*]?\s{0,2}GPU (?P<indices>\d{1,2}(?:,\d{1,2}){0,63})\s*:?\s+(?P<name>[A-Z][\w .()-]{3,60}?)"
     r"\s*(?:\(arch=(?P<cc>\d+\.\d)\))?\s*$"
 )
-_COLUMNS = re.compile(
+_COLUMNS = regex(
     r"^\s{0,8}(?P<key>PyTorch|CUDA available|GPU available|Python|sys\.platform)\s{1,40}"
     rf"(?P<value>{_VERSION}|True|False|linux|win32|darwin)\b"
 )
-_GPU_TYPE = re.compile(
+_GPU_TYPE = regex(
     r"^\s{0,8}[-*]\s+GPU type\s*:\s*(?P<name>\S.{2,60}?)\s*$"
     r"|^Device: cuda:(?P<index>\d) (?P<device>\S.{2,60}?)(?: : \w+)?\s*$"
 )
-_LIGHTNING = re.compile(
+_LIGHTNING = regex(
     r"^\s{0,8}[-*]\s+(?P<key>available|pytorch_version|torch|version|python|system|processor)\s*:\s+(?P<value>\S{1,60})"
 )
 _SYSTEMS = {"linux": "linux", "win32": "windows", "windows": "windows", "darwin": "macos"}

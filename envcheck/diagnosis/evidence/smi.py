@@ -6,22 +6,23 @@ import re
 from envcheck.diagnosis.evidence.draft import LOOK, Draft
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.facts import ApiStatus
+from envcheck.model.patterns import regex
 
 _NUMBER = r"\d{3}\.\d+(?:\.\d+)*"
-_HEADER = re.compile(
+_HEADER = regex(
     rf"NVIDIA-SMI\s+(?P<smi>{_NUMBER}|\S+)\s+(?:(?:Driver|KMD)\s+Version\s*:\s*(?P<driver>{_NUMBER}|\S+))"
     r"(?:\s+CUDA(?:\s+UMD)?\s+Version\s*:\s*(?P<cuda>\d+\.\d+|\S+))?"
 )
 _STATE = r"(?:On|Off|N/A|WDDM(?:-GPU)?|TCC|MCDM|ERR!|Enabled|Disabled|\[N/A\])"
-_ROW = re.compile(
+_ROW = regex(
     rf"^\s*\|\s*(?P<index>\d{{1,3}})\s+(?P<name>\S.*?)\s+(?P<mode>{_STATE})\s*\|"
     r"\s*(?P<bus>[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d|N/A|ERR!)\s+\S+\s*\|"
 )
-_MEMORY = re.compile(r"\|\s*(?P<used>\d+)\s*MiB\s*/\s*(?P<total>\d+)\s*MiB\s*\|(?P<rest>.*)$")
-_COMPUTE = re.compile(r"(?P<mode>Default|E\. ?Process|E\. ?Thread|Prohibited)\s*\|")
-_MIG_MODE = re.compile(r"^\s*\|\s*\|\s*\|\s*(?P<mig>Enabled|Disabled)\*?\s*\|\s*$")
-_LIST = re.compile(r"^\s*GPU (?P<index>\d{1,3}): (?P<name>.+?)\s*\((?:UUID: )?(?P<uuid>GPU-[0-9a-fA-F-]{8,36}|\.{3})\)")
-_MIG_LIST = re.compile(r"^\s+MIG (?P<profile>\S+)\s+Device\s+\d+: \(UUID: (?P<uuid>MIG-[^)]{8,80})\)")
+_MEMORY = regex(r"\|\s*(?P<used>\d+)\s*MiB\s*/\s*(?P<total>\d+)\s*MiB\s*\|(?P<rest>.*)$")
+_COMPUTE = regex(r"(?P<mode>Default|E\. ?Process|E\. ?Thread|Prohibited)\s*\|")
+_MIG_MODE = regex(r"^\s*\|\s*\|\s*\|\s*(?P<mig>Enabled|Disabled)\*?\s*\|\s*$")
+_LIST = regex(r"^\s*GPU (?P<index>\d{1,3}): (?P<name>.+?)\s*\((?:UUID: )?(?P<uuid>GPU-[0-9a-fA-F-]{8,36}|\.{3})\)")
+_MIG_LIST = regex(r"^\s+MIG (?P<profile>\S+)\s+Device\s+\d+: \(UUID: (?P<uuid>MIG-[^)]{8,80})\)")
 _COMPUTE_MODES = {"Default": "default", "E.Process": "exclusive_process", "E.Thread": "exclusive_thread",
                   "Prohibited": "prohibited"}  # fmt: skip
 _NVML_WORDS = (
@@ -32,7 +33,7 @@ _NVML_WORDS = (
     ("gpu is lost", 15, "GPU_IS_LOST"),
     ("unknown error", 999, "UNKNOWN"),
 )
-_NVML = re.compile(
+_NVML = regex(
     r"Failed to initialize NVML: (?P<text>[^\n|]{1,80})|NVIDIA-SMI has failed because it couldn.t communicate"
 )
 
@@ -58,6 +59,9 @@ def _header(match: re.Match[str], line: Line, draft: Draft) -> None:
     draft.smi_ran = True
     if re.fullmatch(_NUMBER, match["driver"] or ""):
         draft.see_many("nvidia.driver_versions", match["driver"], line)
+        if re.fullmatch(_NUMBER, match["smi"]) and match["smi"].split(".")[:2] != match["driver"].split(".")[:2]:
+            draft.see("host.wsl", True, line)  # only there nvidia-smi is of another release than the driver
+            draft.see("host.os", "linux", line, rank=5)
     cuda = match["cuda"] or ""
     if re.fullmatch(r"\d+\.\d+", cuda):
         draft.see_many("nvidia.cuda_versions", cuda, line)
@@ -130,8 +134,8 @@ def _failure(line: Line, draft: Draft) -> None:
             return
 
 
-_Q = re.compile(r"^\s{0,40}(?P<key>[A-Z][A-Za-z0-9 ]{2,40}?)\s*:\s(?P<value>\S.*)$")
-_Q_GPU = re.compile(r"^GPU (?P<bus>[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)\s*$")
+_Q = regex(r"^\s{0,40}(?P<key>[A-Z][A-Za-z0-9 ]{2,40}?)\s*:\s(?P<value>\S.*)$")
+_Q_GPU = regex(r"^GPU (?P<bus>[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)\s*$")
 
 
 def _query(page: Page, draft: Draft) -> None:

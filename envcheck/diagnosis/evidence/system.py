@@ -5,34 +5,35 @@ import re
 from envcheck.diagnosis.evidence.draft import LOOK, Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.facts import KernelModule, PciDevice, Tool
+from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 
-_NVRM = re.compile(
+_NVRM = regex(
     r"NVRM version:\s+NVIDIA UNIX\s+(?P<open>Open )?(?:Kernel Module for\s+)?(?P<machine>x86_64|aarch64|arm64)?"
     r"(?:\s+Kernel Module)?\s+(?P<version>\d{3}\.\d+(?:\.\d+)?)"
 )
-_NVCC = re.compile(r"Cuda compilation tools, release (?P<release>\d+\.\d+)(?:, V(?P<version>[\d.]+))?")
-_UNAME = re.compile(r"^\s*Linux \S+ (?P<kernel>\d+\.\d+\S*) .*?\b(?P<machine>x86_64|aarch64|ppc64le|i686)\b")
-_OS_RELEASE = re.compile(r"^\s*(?:PRETTY_NAME=\"?|Description:\s+)(?P<name>[^\"\n]{2,80})\"?\s*$")
-_DISTRIBUTION = re.compile(
+_NVCC = regex(r"Cuda compilation tools, release (?P<release>\d+\.\d+)(?:, V(?P<version>[\d.]+))?")
+_UNAME = regex(r"^\s*Linux \S+ (?P<kernel>\d+\.\d+\S*) .*?\b(?P<machine>x86_64|aarch64|ppc64le|i686)\b")
+_OS_RELEASE = regex(r"^\s*(?:PRETTY_NAME=\"?|Description:\s+)(?P<name>[^\"\n]{2,80})\"?\s*$")
+_DISTRIBUTION = regex(
     r"^\s*(?P<name>(?:Ubuntu|Debian GNU/Linux|Fedora(?: Linux)?|CentOS(?: Linux| Stream)?|Arch Linux|Rocky Linux"
     r"|AlmaLinux) ?\d{0,2}(?:\.\d{1,2}){0,2}(?: LTS)?(?: \([^)]{1,40}\))?)\s*$"
 )
-_WINDOWS = re.compile(r"(?:Microsoft )?Windows \[[^\d\]]{0,20}(?P<version>\d+\.\d+\.\d+(?:\.\d+)?)\]")
-_LSMOD = re.compile(r"^(?P<name>nvidia|nvidia_uvm|nvidia_drm|nvidia_modeset|nouveau|amdgpu|vfio_pci)\s+\d{3,}\s+\d+\b")
-_LSPCI = re.compile(
+_WINDOWS = regex(r"(?:Microsoft )?Windows \[[^\d\]]{0,20}(?P<version>\d+\.\d+\.\d+(?:\.\d+)?)\]")
+_LSMOD = regex(r"^(?P<name>nvidia|nvidia_uvm|nvidia_drm|nvidia_modeset|nouveau|amdgpu|vfio_pci)\s+\d{3,}\s+\d+\b")
+_LSPCI = regex(
     r"^\s*(?P<address>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) (?P<kind>VGA compatible controller|3D controller"
     r"|Display controller|Bridge)[^:]{0,20}: (?P<vendor>NVIDIA|Advanced Micro Devices|AMD|Intel)[^(\n]{0,200}"
     r"(?P<revision>\(rev [0-9a-f]{2}\))?"
 )
-_DRIVER_IN_USE = re.compile(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
-_GLIBC = re.compile(r"^\s*ldd \([^)]{1,60}\) (?P<version>\d\.\d+)|\bGLIBC[ _-](?P<other>\d\.\d+)\s*$")
-_DRIVER_INT = re.compile(r"^\s*Driver Version\s*:\s*(?P<number>\d{4,5})\s*$")
-_NVML_LIBRARY = re.compile(r"NVML library version: (?P<version>\d{3}\.\d+(?:\.\d+)?)")
-_DPKG = re.compile(
+_DRIVER_IN_USE = regex(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
+_GLIBC = regex(r"^\s*ldd \([^)]{1,60}\) (?P<version>\d\.\d+)|\bGLIBC[ _-](?P<other>\d\.\d+)\s*$")
+_DRIVER_INT = regex(r"^\s*Driver Version\s*:\s*(?P<number>\d{4,5})\s*$")
+_NVML_LIBRARY = regex(r"NVML library version: (?P<version>\d{3}\.\d+(?:\.\d+)?)")
+_DPKG = regex(
     r"^(?P<state>ii|rc|iU|iF)\s+(?P<name>(?:nvidia-|libnvidia-|linux-modules-nvidia-|cuda-drivers)[\w.:+-]*)\s+(?P<version>\S+)"
 )
-_GFX = re.compile(r"\bamdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,4})|^\s*Name:\s+(?P<name>gfx[0-9a-f]{3,4})\b")
+_GFX = regex(r"\bamdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,4})|^\s*Name:\s+(?P<name>gfx[0-9a-f]{3,4})\b")
 MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
 

@@ -4,24 +4,25 @@ import re
 
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 
-_INCOMPATIBLE = re.compile(r"^\s*(?P<name>\S.{1,80}?) with CUDA capability sm_(?P<cc>\d{2,3}) is not compatible")
-_SUPPORTS = re.compile(r"supports CUDA capabilit(?:ies|y) (?P<list>(?:(?:sm|compute)_\d{2,3}[a-z]?[\s,]{0,2}){1,40})")
-_FOUND_GPU = re.compile(
+_INCOMPATIBLE = regex(r"^\s*(?P<name>\S.{1,80}?) with CUDA capability sm_(?P<cc>\d{2,3}) is not compatible")
+_SUPPORTS = regex(r"supports CUDA capabilit(?:ies|y) (?P<list>(?:(?:sm|compute)_\d{2,3}[a-z]?[\s,]{0,2}){1,40})")
+_FOUND_GPU = regex(
     r"Found GPU\s?(?P<index>\d{1,3}) (?P<name>.{1,80}?) which is of (?:cuda|compute) capability"
     r" \(?\s?(?P<major>\d{1,2})\.\s?(?P<minor>\d)"
 )
-_FOUND_VERSION = re.compile(r"found version (?P<number>\d{4,6})\b")
-_SITE_POSIX = re.compile(r"/lib(?:64)?/python(?P<version>3\.\d{1,2})/(?:site|dist)-packages/")
-_SITE_WINDOWS = re.compile(
-    r"[\\/](?:Programs[\\/]Python[\\/])?Python(?P<major>3)(?P<minor>\d{1,2})(?:-32)?[\\/](?:Lib|site-packages)[\\/]",
+_FOUND_VERSION = regex(r"found version (?P<number>\d{4,6})\b")
+_SITE_POSIX = regex(r"/lib(?:64)?/python(?P<version>3\.\d{1,2})/(?:site|dist)-packages/")
+_SITE_WINDOWS = regex(
+    r"[\\/](?:Programs[\\/]Python[\\/])?Python(?P<major>3)(?P<minor>\d{1,2})(?:-32)?[\\/](?:Lib[\\/]|site-packages[\\/]|Scripts[\\/]|python\.exe)",
     re.IGNORECASE,
 )
-_DRIVE = re.compile(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
-_USER_SITE = re.compile(r"[\\/]AppData[\\/]Roaming[\\/]Python[\\/]|/\.local/lib/python")
-_TORCH_FILE = re.compile(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
-_PYTHON_BANNER = re.compile(
+_DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
+_USER_SITE = regex(r"[\\/]AppData[\\/]Roaming[\\/]Python[\\/]|/\.local/lib/python")
+_TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
+_PYTHON_BANNER = regex(
     r"^\s*Python (?P<version>3\.\d{1,2}\.\d{1,2}) (?P<rest>[|(].*)$|^\s*Python (?P<alone>3\.\d{1,2}(?:\.\d{1,2})?)\s*$"
 )
 _BUILT = (
@@ -32,8 +33,8 @@ _BUILT = (
     (re.compile(r"^\s*-?\s*CuDNN (?P<value>\d+\.\d+(?:\.\d+)?)"), "torch.cudnn"),
     (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
 )
-_NOT_COMPILED = re.compile(r"Torch not compiled with CUDA enabled")
-_NO_MODULE = re.compile(r"No module named '?torch'?(?:\s|$|\.$|;)")
+_NOT_COMPILED = regex(r"Torch not compiled with CUDA enabled")
+_NO_MODULE = regex(r"No module named '?torch'?(?:\s|$|\.$|;)")
 
 
 def read(page: Page, draft: Draft) -> None:
