@@ -47,13 +47,12 @@ def translations(language: str) -> gettext.NullTranslations:
 @contextmanager
 def spoken_by_libraries(language: str) -> Iterator[None]:
     """Let click, which asks gettext's global functions and knows only the locale, speak `language` meanwhile."""
-    spoken = translations(language)
 
     def dgettext(domain: str, message: str) -> str:  # noqa: ARG001 - gettext's signature
-        return spoken.gettext(message) if message else ""
+        return translations(language).gettext(message) if message else ""
 
     def dngettext(domain: str, msgid1: str, msgid2: str, n: int) -> str:  # noqa: ARG001 - gettext's signature
-        return spoken.ngettext(msgid1, msgid2, n)
+        return translations(language).ngettext(msgid1, msgid2, n)
 
     before = gettext.dgettext, gettext.dngettext
     gettext.dgettext, gettext.dngettext = dgettext, dngettext
