@@ -189,7 +189,7 @@ RECIPES = (
     Recipe(
         "absolute_loss",
         _summed(lambda x, y: x - y if x > y else y - x),
-        (Part("x", (7, 9), (3, 2), evens), Part("y", (7, 9), (3, 2), signs)),
+        (Part("x", (5, 6), (3, 2), evens), Part("y", (5, 6), (3, 2), signs)),
         batched=False,
     ),
     Recipe(

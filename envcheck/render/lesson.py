@@ -70,7 +70,7 @@ class _Page:
     def drawing(self, loop: Loop) -> Iterator[str]:
         """Loss against epoch."""
         losses = [loss for loss, _ in loop.epochs()]
-        yield self.voice(say("loss against epoch (each row a power of ten or two)"))
+        yield self.voice(say("loss against epoch, logarithmic"))
         yield from ("  " + row for row in curve(losses, self.terminal, min(self.terminal.width - 4, 60)))
         first, last, count = f"{losses[0]:.3g}", f"{losses[-1]:.3g}", len(losses)
         yield "  " + self.voice(say("{first} in epoch 1, {last} in epoch {count}", first=first, last=last, count=count))
@@ -78,7 +78,7 @@ class _Page:
 
 def number(value: float) -> str:
     """A number as short as it can be without losing a bit."""
-    return f"{value:.0f}" if value == int(value) else repr(value)
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _row(values: Sequence[float]) -> str:

@@ -1,8 +1,9 @@
 """The back-propagation worker inside the test's own process, so that faults can be put into its torch."""
 
+import contextlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -53,7 +54,7 @@ class Recorder:
 
         try:
             self.values[name] = function(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - like the worker's own
             self.errors[name] = describe(error)
             return None
         return self.values[name]
@@ -84,6 +85,19 @@ def measure(ask: Ask, ops: Sequence[str] | None = None, *, skip: Sequence[str] =
         module.RANDOM.update(kept)
         torch.set_num_threads(found)
     return Run(envcheck="test", ask=ask, state="ok", values=recorder.values, errors=recorder.errors)
+
+
+@contextlib.contextmanager
+def mkldnn_set(on: bool) -> Iterator[None]:
+    """oneDNN on or off (torch.backends.mkldnn.flags would switch TF32 as well)."""
+    import torch
+
+    found = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(on)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(found)
 
 
 @cache
