@@ -73,6 +73,7 @@ def site() -> Iterator[Site]:
         **index("/whl/cpu", cpu),
         **flat("/flat/cu126", cuda[:3]),
         **index("/simple", plain, as_json=True),
+        **index("/html", plain),
     }
     with serve(pages) as running:
         yield running
@@ -84,6 +85,11 @@ TOOLS = {
     "bundled-pip": [sys.executable, OLD_PIP],
     "uv": [str(Path(sys.executable).parent / "uv"), "pip"],
 }
+# A pip of 2020, that has the old ways with indexes: "/path/to/python3.8 /path/to/pip-20.2.4-py2.py3-none-any.whl/pip".
+OLDEST_PIP = os.environ.get("ENVCHECK_OLDEST_PIP", "").split()
+if OLDEST_PIP:
+    TOOLS["oldest-pip"] = OLDEST_PIP
+OLDEST = pytest.param("oldest-pip", marks=pytest.mark.skipif(not OLDEST_PIP, reason="ENVCHECK_OLDEST_PIP is not set"))
 
 
 def run(tool: str, argv: tuple[str, ...], folder: Path, leftovers: dict[str, str]) -> dict[str, str]:
@@ -121,6 +127,11 @@ def steps(chosen: Build, manager: str, way: Route) -> tuple[Step, ...]:
     return install_steps(chosen, next(one for one in MANAGERS if one == manager), way, CATALOGUE, place, COMPANIONS)
 
 
+def simple(tool: str) -> str:
+    """The default index in the newest form that `tool` reads."""
+    return "/html" if tool == "oldest-pip" else "/simple"
+
+
 LEFTOVERS = {
     "none": {},
     "default-mirror": {"PIP_EXTRA_INDEX_URL": "{site}/simple", "UV_INDEX": "{site}/simple"},
@@ -128,19 +139,25 @@ LEFTOVERS = {
 }
 
 
+FORMS_OF_INDEX = ("index", "flat")
 CASES = [
     *(("pip", leftover, "index") for leftover in LEFTOVERS),
     ("pip", "cpu-index", "flat"),
     ("bundled-pip", "cpu-index", "index"),
     ("bundled-pip", "default-mirror", "flat"),
-    *(("uv", leftover, form) for leftover in LEFTOVERS for form in ("index", "flat")),
+    *(
+        pytest.param(*OLDEST.values, leftover, form, marks=OLDEST.marks)
+        for leftover in LEFTOVERS
+        for form in FORMS_OF_INDEX
+    ),
+    *(("uv", leftover, form) for leftover in LEFTOVERS for form in FORMS_OF_INDEX),
 ]
 
 
 @pytest.mark.parametrize(("tool", "leftover", "form"), CASES)
 def test_the_planned_wheel_is_installed(site: Site, tmp_path: Path, tool: str, leftover: str, form: str) -> None:
     path = "/flat/cu126/" if form == "flat" else "/whl/cu126"
-    way = Route(torch=site.url(path), flat=form == "flat", default=site.url("/simple"))
+    way = Route(torch=site.url(path), flat=form == "flat", default=site.url(simple(tool)))
     argv = steps(build("2.11.0", "cu126"), "uv" if tool == "uv" else "pip", way)[0].argv
     left = {name: text.replace("{site}", site.url("")) for name, text in LEFTOVERS[leftover].items()}
     found = run(tool, argv, tmp_path, left)
@@ -149,9 +166,9 @@ def test_the_planned_wheel_is_installed(site: Site, tmp_path: Path, tool: str, l
     assert found["torchaudio"] == "2.11.0+cu126 cu126"
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.parametrize("tool", ["pip", OLDEST, "uv"])
 def test_an_old_release_finds_its_dependencies_beside_the_torch_index(site: Site, tmp_path: Path, tool: str) -> None:
-    way = Route(torch=site.url("/whl/cu102"), beside=True, default=site.url("/simple"))
+    way = Route(torch=site.url("/whl/cu102"), beside=True, default=site.url(simple(tool)))
     argv = steps(build("1.12.1", "cu102"), "uv" if tool == "uv" else "pip", way)[0].argv
     found = run(tool, argv, tmp_path, {})
     assert found["torch"] == "1.12.1+cu102 cu102"
@@ -160,10 +177,12 @@ def test_an_old_release_finds_its_dependencies_beside_the_torch_index(site: Site
     assert found["numpy"] == "2.1.0 default"
 
 
-@pytest.mark.parametrize("tool", ["bundled-pip", "uv"])
+@pytest.mark.parametrize("tool", ["bundled-pip", OLDEST, "uv"])
 def test_the_default_index_serves_its_own_build_only(site: Site, tmp_path: Path, tool: str) -> None:
     """A leftover index with 2.15.0+cpu must not win: its version sorts higher than 2.15.0."""
-    argv = steps(build("2.15.0", "cu132"), "uv" if tool == "uv" else "pip", Route(default=site.url("/simple")))[0].argv
+    argv = steps(build("2.15.0", "cu132"), "uv" if tool == "uv" else "pip", Route(default=site.url(simple(tool))))[
+        0
+    ].argv
     found = run(tool, argv, tmp_path, {"PIP_EXTRA_INDEX_URL": site.url("/whl/cpu")})
     assert found["torch"] == "2.15.0 default"
 
@@ -379,10 +398,10 @@ def test_fragments_of_conda() -> None:
     assert document["dependencies"]["pytorch-gpu"] == "2.13.0.*"
 
 
-@pytest.mark.parametrize("tool", ["pip", "uv"])
+@pytest.mark.parametrize("tool", ["pip", OLDEST, "uv"])
 def test_the_requirements_file_installs_what_it_says(site: Site, tmp_path: Path, tool: str) -> None:
     chosen = build("2.11.0", "cu126")
-    way = Route(torch=site.url("/whl/cu126"), default=None if tool == "uv" else site.url("/simple"))
+    way = Route(torch=site.url("/whl/cu126"), default=None if tool == "uv" else site.url(simple(tool)))
     file = tmp_path / "requirements.txt"
     file.write_text(render("requirements", chosen, way, CATALOGUE, Place(), COMPANIONS), encoding="utf-8")
     found = run(tool, ("install", "-r", str(file)), tmp_path, {})
