@@ -83,6 +83,9 @@ def is_jetson(case: Case) -> bool:
 def amd_seen(case: Case) -> Evidence | None:
     """The sign of an AMD GPU that some build of torch has kernels for."""
     facts = case.facts
+    if case.pasted and (facts.amd.gpus or case.amd_pci):
+        name = facts.amd.gpus[0].name or facts.amd.gpus[0].gfx if facts.amd.gpus else None
+        return saw("amd.gpus", name or "AMD", "text")
     if not facts.amd.gpus:
         return None
     kernels = {
@@ -112,12 +115,7 @@ def rocm_asked(case: Case) -> str | None:
 
 def cpu_build(case: Case) -> CpuBuild | None:
     """Why this torch has no CUDA, by the first rule that answers; None: it has, or nothing says that it has not."""
-    if (
-        has_cuda(case)
-        or case.facts.torch.hip
-        or case.facts.torch.xpu
-        or (case.facts.torch.variant or "").startswith(("rocm", "xpu"))
-    ):
+    if has_cuda(case) or case.facts.torch.hip or case.facts.torch.xpu or case.build_kind in ("rocm", "xpu"):
         return None
     for cause, rule in _RULES:
         found = rule(case)

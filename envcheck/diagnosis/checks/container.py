@@ -26,6 +26,9 @@ def _gpu_nodes(case: Case) -> tuple[DeviceNode, ...]:
     return tuple(node for node in case.nodes or () if node.path.removeprefix("/dev/nvidia").isdigit())
 
 
+_MISSED = ("driver_missing", "no_cuda_gpus", "smi_absent")
+
+
 @check(
     "EC228",
     "container-toolkit-missing",
@@ -74,7 +77,8 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """
     told = case.said("container_no_gpu") or _started_without(case)
     lacking = _lacking(case)
-    if case.cuda_available or (case.listed and not lacking) or not (told or lacking):
+    outside = case.pasted and case.said("docker_without_gpus")  # a table beside it is then the host's
+    if case.cuda_available or (case.listed and not lacking and not outside) or not (told or lacking):
         return
     capabilities = case.variable("NVIDIA_DRIVER_CAPABILITIES")
     fixes = remedies.give_container_gpus(case)
@@ -91,8 +95,17 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 
 def _started_without(case: Case) -> Said:
     """A command that starts a container without GPUs counts when something inside missed one."""
-    missed = case.said("driver_missing") or case.said("no_cuda_gpus") or case.cuda_available is False
-    return case.said("docker_without_gpus") if missed and not case.said("container_toolkit_missing") else ()
+    missed = _missed(case)
+    if not missed or case.said("container_toolkit_missing"):
+        return ()
+    inside = case.pasted and case.in_container and not case.facts.host.wsl and case.build_kind in (None, "cuda")
+    return case.said("docker_without_gpus") or (missed if inside else ())
+
+
+def _missed(case: Case) -> Said:
+    """What was said where a GPU or its driver was missed; a bare answer of torch counts where nothing was said."""
+    said = next((found for slug in _MISSED if (found := case.said(slug))), ())
+    return said or (case.said("docker_without_gpus") if case.cuda_available is False else ())
 
 
 def _lacking(case: Case) -> tuple[Evidence, ...]:
@@ -211,9 +224,9 @@ def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     "EC240",
     "job-without-gpu",
     cause="slurm_no_gpu",
-    hears=("slurm_no_gpu", "job_asked_no_gpu"),
+    hears=("slurm_no_gpu", "job_asked_no_gpu", "job_script_asks_no_gpu"),
     needs=("scheduler",),
-    explains=(*NO_CUDA, "EC202", "EC216", "EC227", "EC402"),
+    explains=(*NO_CUDA, "EC213", "EC202", "EC216", "EC227", "EC402"),
 )
 def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """The cluster job was given no GPU.
@@ -250,8 +263,12 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 
 def _asked_for_none(case: Case) -> Said:
     """A command that starts a job without a GPU counts when something in the job missed one."""
-    missed = case.said("no_cuda_gpus") or case.said("driver_missing") or case.cuda_available is False
-    return case.said("job_asked_no_gpu") if missed else ()
+    missed = any(case.said(slug) for slug in (*_MISSED, "module_not_loaded")) or case.cuda_available is False
+    asked = case.said("job_asked_no_gpu") or case.said("job_script_asks_no_gpu")
+    if asked or not missed or not case.pasted or case.scheduler != "slurm" or case.listed:
+        return asked if missed else ()
+    said = next((found for slug in (*_MISSED, "module_not_loaded") if (found := case.said(slug))), ())
+    return () if any("--gres" in one.text or "--gpus" in one.text for one in case.facts.messages) else said
 
 
 def _ask_for_gpu(case: Case) -> tuple[Fix, ...]:

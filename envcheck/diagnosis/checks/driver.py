@@ -102,7 +102,7 @@ def _instead_of_nouveau(case: Case) -> tuple[Fix, ...]:
     "driver-missing",
     cause="driver_missing",
     needs=("nvidia_pci",),
-    hears=("driver_missing",),
+    hears=("driver_missing", "smi_absent"),
     explains=NO_CUDA,
 )
 def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
@@ -116,8 +116,9 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: install the NVIDIA driver of your distribution, or from NVIDIA on Windows, and restart.
     """
-    told = case.said("driver_missing")
-    unbound = [card for card in case.nvidia_pci or () if card.driver in _NOBODY]
+    told = case.said("driver_missing") or (case.said("smi_absent") if case.pasted else ())
+    # Without -k, lspci does not tell who drives a card: a pasted list shows nobody for each.
+    unbound = [card for card in case.nvidia_pci or () if card.driver in _NOBODY and not case.pasted]
     bare = bool(unbound) and not case.driver_traces and not case.facts.nvidia.modeset_files and owns_its_driver(case)
     if not bare and not (told and _message_fits(case)):
         return

@@ -76,12 +76,22 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
         return
     said = case.said("no_module_torch")
     listed = _listed(case) if said and case.pasted and not case.said("build_isolation") else None
+    alone = said and case.pasted and listed is None and case.torch_installed is None
     if listed is not None:
         yield this.finding(
             say("torch is installed, but not for the Python that runs the program"),
             evidence=(*heard(said, 1), listed),
             fixes=_same_interpreter(case),
             confidence="likely",
+        )
+        return
+    if alone and not case.said("build_isolation"):  # who asks in a thread has installed it, as a rule
+        kernel = _in_notebook(case)
+        yield this.finding(
+            say("The Python that runs the program has no torch: if it was installed, it went to another one"),
+            evidence=(*heard(said, 1), *((kernel,) if kernel else ())),
+            fixes=_same_interpreter(case),
+            confidence="likely" if kernel else "possible",
         )
         return
     refused = another_python(case)
@@ -92,6 +102,15 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
             fixes=_same_interpreter(case),
             confidence="possible",
         )
+
+
+def _in_notebook(case: Case) -> Evidence | None:
+    """The line that shows a notebook or IPython: its kernel is an interpreter of its own."""
+    for said in case.facts.messages:
+        line = next((one for one in said.text.splitlines() if "ipython-input" in one or "Cell In[" in one), None)
+        if line is not None:
+            return fact("messages", line.strip()[:160], said.look, said.where)
+    return None
 
 
 def _same_interpreter(case: Case) -> tuple[Fix, ...]:
@@ -132,6 +151,7 @@ def torch_missing(this: Check, case: Case) -> Iterator[Finding]:
         say("torch is not installed in {path}", path=path) if path else say("torch is not installed"),
         evidence=shown,
         fixes=remedies.reinstall_torch(case),
+        confidence="certain" if missing else "possible",
     )
 
 
@@ -222,8 +242,9 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     in_user_site = _below(torch.file, python.user_site)
     inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
     words = _user_site_words(case)
-    if in_user_site and (inside or python.kind in ("conda", "embedded")):
-        severity: Severity = "error" if case.torch_imported is False else "warning" if inside else "info"
+    if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
+        severity: Severity = "error" if case.torch_imported is False else "info"
+        severity = "warning" if severity == "info" and (inside or case.pasted) else severity
         shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))
     elif words:
         severity, shown = "error", heard(words, 1)
@@ -237,7 +258,7 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
             remedies.set_variable(case, "PYTHONNOUSERSITE", "1", alternative=True),
         ),
         severity=severity,
-        confidence="certain" if in_user_site else "likely",
+        confidence="certain" if in_user_site and inside else "likely",
     )
 
 

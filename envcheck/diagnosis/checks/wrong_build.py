@@ -313,7 +313,8 @@ def wrong_vendor(this: Check, case: Case) -> Iterator[Finding]:
     "jetson-arch-missing",
     cause="jetson_arch_missing",
     explains=("EC211", "EC212", "EC404"),
-    needs=("jetson", "build_kind"),
+    needs=("jetson",),
+    hears=("capability_not_in_build", "capability_out_of_range"),
 )
 def jetson_arch_missing(this: Check, case: Case) -> Iterator[Finding]:
     """A server build for Arm on a Jetson board.
@@ -326,7 +327,7 @@ def jetson_arch_missing(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install the wheel that NVIDIA publishes for the JetPack release of this board.
     """
     torch = case.facts.torch
-    if not is_jetson(case) or not has_cuda(case):
+    if not is_jetson(case) or has_cuda(case) is False:
         return
     devices = torch.devices or ()
     capabilities = [gpu.compute_capability for gpu in case.gpus or () if gpu.compute_capability]
@@ -335,13 +336,15 @@ def jetson_arch_missing(this: Check, case: Case) -> Iterator[Finding]:
     unserved = [
         one for one in capabilities if kernels and not any(case.catalogue.runs(kernel, one) for kernel in kernels)
     ]
-    if not unserved and not case.said("no_kernel_image"):
+    told = case.said("capability_not_in_build") or case.said("capability_out_of_range") or case.said("no_kernel_image")
+    if not unserved and not told:
         return
     yield this.finding(
         say("This build has no kernels for the GPU of a Jetson"),
         evidence=(
             fact("host.jetson", case.facts.host.jetson_release or case.facts.host.kernel or "Jetson"),
             *((fact("torch.arch_list", " ".join(kernels), torch.look),) if kernels else ()),
+            *heard(told, 1),
         ),
         fixes=(remedies.step(say("Install NVIDIA's wheel for this JetPack: {url}", url=page("jetson"))),),
         confidence="certain" if unserved else "likely",

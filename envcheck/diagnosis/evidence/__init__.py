@@ -18,12 +18,13 @@ def read(text: str) -> Facts:
         repl,
         reports,
         smi,
+        surroundings,
         system,
         torch_says,
     )
 
     page = page_of(text)
     draft = Draft()
-    for reader in (collect_env, smi, reports, system, listings, install, environment, repl, torch_says):
+    for reader in (collect_env, smi, reports, system, listings, install, environment, repl, torch_says, surroundings):
         reader.read(page, draft)
     return draft.facts(page)

@@ -151,6 +151,11 @@ def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> 
         _version(fact, text, line, draft, rank)
     elif text != "None":
         draft.see(fact, text, line, rank=rank)
+        site = re.match(
+            r".{0,300}(?:/\.local/lib/python3\.\d+|AppData[\\/]Roaming[\\/]Python[\\/]\w+)[\\/]site-packages", text
+        )
+        if fact == "torch.file" and site:
+            draft.see("python.user_site", site[0], line)
 
 
 def _version(fact: str, text: str, line: Line, draft: Draft, rank: int) -> None:

@@ -1,0 +1,128 @@
+"""Where the text was written: board, WSL, macOS, container, Alpine; versions and cards that are only mentioned.
+
+Such words weigh less than a report's own lines: their ranks are low, and a card that a report lists stands.
+"""
+
+import re
+
+from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.patterns import regex
+
+_JETSON = regex(
+    r"\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b|\bJetPack\b|\bL4T\b|\bR\d{2} \(release\)"
+    r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b"
+    r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)",
+    re.IGNORECASE,
+)
+_NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without)\b[^.\n]{0,30}\bjetson", re.IGNORECASE)
+_WSL = regex(
+    r"microsoft-standard|\bWSL ?[12]\b|\bWSL version\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b",
+    re.IGNORECASE,
+)
+_NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
+_KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
+_MACOS = regex(
+    r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b|@[\w-]*MacBook|\bMacBook\b|\bApple M[1-9]\b"
+    r"|\.dylib\b|/opt/homebrew/"
+)
+_CONTAINER = regex(
+    r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv|\bI have no name!@[0-9a-f]{12}"
+)
+_SLURM = regex(
+    r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
+    re.IGNORECASE,
+)
+_ALPINE = regex(r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b|^\s*(?:RUN\s+)?apk add\b")
+_PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
+_LABEL = r"^\W{0,8}(?:my |the )?"
+_TORCH_BUILD = regex(
+    r"\b(?:py)?torch(?:\s+version)?[\s:=v(]{1,4}(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\.?(?:dev|post|rc|a)\d+)?"
+    r"\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\b",
+    re.IGNORECASE,
+)
+_TORCH_LABEL = regex(
+    _LABEL
+    + r"(?:py)?torch(?:\s*version|版本)?\s?[ :：=]{1,3}\s?v?(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w+)?)(?P<rest>.{0,40})$",
+    re.IGNORECASE,
+)
+_PYTHON_LABEL = regex(
+    _LABEL + r"python(?:\s*version|版本)?\s?[ :：=]{1,3}\s?(?P<version>3\.\d{1,2}(?:\.\d{1,2})?)\b", re.IGNORECASE
+)
+_CARD = (
+    r"(?:NVIDIA\s)?(?:(?:GeForce\s)?(?:RTX|GTX)\s?(?:A?\d{3,4})(?:\s?(?:Ti|SUPER|Ti SUPER|D|Ada)\b)?"
+    r"(?:\sLaptop GPU|\sMax-Q)?"
+    r"|GeForce\s(?:GT|MX|GTX)?\s?\d{3,4}M?X?|TITAN\s\w{1,6}|Tesla\s[A-Z]\d{1,3}[\w-]{0,12}|Quadro\s[\w ]{2,12}"
+    r"|[ABHL]\d{2,3}[SX]?(?:[ -](?:SXM\d?|PCIE|PCIe|NVL))?(?:[ -]\d{2,3}GB)?)"
+)
+_CARD_LABEL = regex(
+    _LABEL + r"(?:(?:GPU|graphics(?:\scard)?|video card|device|显卡|card)(?:\s(?:type|name|model|型号))?(?:\s?\d{1,2})?"
+    r"\s?[:：=]\s?)?"
+    rf"(?P<name>{_CARD})\W{{0,3}}(?:\(?\d{{1,3}}\s?GB\)?(?:\sVRAM)?)?\W{{0,3}}$",
+    re.IGNORECASE,
+)
+_RADEON = regex(
+    r"^\W{0,8}(?:GPU|graphics(?:\scard)?|device|显卡)?(?:\s?\d{1,2})?\s{0,8}[:：=]?\s{0,8}(?P<name>(?:AMD\s)?Radeon\s(?:\(TM\)\s)?(?:RX|Pro|VII|Instinct|HD|R[579X])"
+    r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?\W*$",
+    re.IGNORECASE,
+)
+_ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
+
+
+def read(page: Page, draft: Draft) -> None:
+    """Each line on its own."""
+    for line in page.lines:
+        if len(line.text) < 3:
+            continue
+        _host(line, draft)
+        if not page.taken(line) and command_of(line.text) is None:
+            _mentioned(line, draft)
+
+
+def _host(line: Line, draft: Draft) -> None:
+    text = line.text
+    if _JETSON.search(text) and not _NOT_ABOUT_HERE.search(text):
+        draft.see("host.jetson", True, line, rank=6)
+        draft.see("host.os", "linux", line, rank=2)
+        draft.see("host.machine", "aarch64", line, rank=2)
+    if _WSL.search(text) and not _NOT_HERE.search(text):
+        draft.see("host.wsl", True, line, rank=6)
+        draft.see("host.os", "linux", line, rank=8)
+    if _MACOS.search(text):
+        draft.see("host.os", "macos", line, rank=3)
+    kernel = _KERNEL.search(text)
+    if kernel:
+        draft.see("host.kernel", kernel["kernel"] or kernel["alone"], line, rank=4)
+        draft.see("host.os", "linux", line, rank=3)
+    if _CONTAINER.search(text):
+        draft.see("host.container", "docker", line, rank=3)
+    if _SLURM.search(text):
+        draft.see("host.scheduler", "slurm", line, rank=3)
+    if _ALPINE.search(text):
+        draft.see("host.libc", "musl", line, rank=7)
+    ended = _PYTHON_ENDS.search(text)
+    if ended:
+        draft.see("python.version", ended["version"], line, rank=5)
+
+
+def _mentioned(line: Line, draft: Draft) -> None:
+    """Versions and cards in words of one's own: only where the line says little else."""
+    text = line.text
+    build = None if _ASKED.search(text) else _TORCH_BUILD.search(text)
+    label = None if build else _TORCH_LABEL.match(text)
+    if build or label:
+        draft.see("torch.version", (build or label)["version"], line, rank=2)  # type: ignore[index]
+        draft.see("torch.installed", True, line, rank=2)
+    if label and re.search(r"\bcpu\b", label["rest"], re.IGNORECASE):
+        draft.see("torch.variant", "cpu", line, rank=2)
+        draft.see("torch.cuda_known", True, line, rank=2)
+    python = _PYTHON_LABEL.match(text)
+    if python:
+        draft.see("python.version", python["version"], line, rank=2)
+    card = _CARD_LABEL.match(text)
+    if card and not draft.gpus:
+        draft.gpu_named(" ".join(card["name"].split()), line)
+    radeon = _RADEON.match(text)
+    if radeon and not draft.best("amd.gpus"):
+        row = {"index": 0, "name": radeon["name"].strip()} | ({"gfx": radeon["gfx"]} if radeon["gfx"] else {})
+        draft.see("amd.gpus", (row,), line, rank=1)
