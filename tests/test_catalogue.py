@@ -32,7 +32,7 @@ def tables(value: object) -> Iterator[dict[str, object]]:
 
 @pytest.mark.parametrize("name", OURS)
 def test_every_row_names_a_source_and_every_source_a_date(name: str) -> None:
-    document = msgspec.toml.decode((DATA / f"{name}.toml").read_bytes())
+    document = msgspec.toml.decode((Path(DATA) / f"{name}.toml").read_bytes())
     sources = document.get("source", {})
     for row in tables(document):
         if "source" in row and isinstance(row["source"], str) and row["source"] in sources:
@@ -259,7 +259,7 @@ def test_capability_of_a_product(name: str, capability: str | None) -> None:
 
 
 def test_enough_products_are_known_and_none_twice() -> None:
-    table = read_table(DATA / "gpus.toml", gpus.Gpus)
+    table = read_table(Path(DATA) / "gpus.toml", gpus.Gpus)
     every = [name for names in table.capability.values() for name in names]
     assert len(every) >= 150
     assert len(every) == len(set(every))
@@ -302,7 +302,7 @@ def test_only_the_head_of_a_long_message_is_looked_at() -> None:
 
 
 def signature_patterns() -> list[tuple[str, str]]:
-    files = sorted((DATA / "messages").glob("*.toml"))
+    files = sorted((Path(DATA) / "messages").glob("*.toml"))
     rows = [row for file in files for row in messages.signatures(read_table(file, messages.Signatures))]
     return [(row.id, pattern) for row in rows for pattern in row.patterns]
 
@@ -316,7 +316,7 @@ def test_signatures_compile_and_have_bounded_quantifiers() -> None:
 
 
 def test_signatures_have_sources() -> None:
-    for file in sorted((DATA / "messages").glob("*.toml")):
+    for file in sorted((Path(DATA) / "messages").glob("*.toml")):
         for row in messages.signatures(read_table(file, messages.Signatures)):
             assert row.source, (file.name, row.id)
             assert DATE.fullmatch(row.date), (file.name, row.id)

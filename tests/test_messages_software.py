@@ -15,7 +15,7 @@ from envcheck.catalogue.files import DATA, read_table
 from envcheck.catalogue.messages import Signature, Signatures, signatures
 from envcheck.model.facts import Message
 
-SIGNATURES = signatures(read_table(DATA / "messages" / "software.toml", Signatures))
+SIGNATURES = signatures(read_table(Path(DATA) / "messages" / "software.toml", Signatures))
 NAMES = [one.id for one in SIGNATURES]
 CATALOGUE = Catalogue.shipped()
 

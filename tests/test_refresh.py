@@ -265,7 +265,8 @@ def test_what_refresh_releases_writes_is_a_table(tmp_path: Path) -> None:
         sys.path.remove(str(TOOLS))
     new = [row for row in rows(NEW) if row.torch == "2.16.0"]
     file = tmp_path / "releases.toml"
-    text = (DATA / "releases.toml").read_text(encoding="utf-8") + as_toml(new, "https://index.example", "2026-12-24")
+    text = (Path(DATA) / "releases.toml").read_text(encoding="utf-8")
+    text += as_toml(new, "https://index.example", "2026-12-24")
     file.write_text(text, encoding="utf-8")
     table = read_table(file, Releases)
     assert "2.16.0" in table.release

@@ -7,6 +7,7 @@ Shows toolkits that are new and first releases whose driver differs; drivers.tom
 
 import re
 import sys
+from pathlib import Path
 
 from pages import read, table_rows
 
@@ -47,7 +48,7 @@ def main(argv: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     page = told(read(argv[0])[0].decode("utf-8", "replace"))
-    for line in differences(page, read_table(DATA / "drivers.toml", Drivers)):
+    for line in differences(page, read_table(Path(DATA) / "drivers.toml", Drivers)):
         print(line)
     return 0 if page else 1
 

@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from pathlib import Path
 
 from pages import read
 
@@ -96,8 +97,9 @@ def main(argv: list[str] | None = None) -> int:
     new = [row for row in listed if row.torch not in releases and numbers(row.torch) > max(map(numbers, releases))]
     if asked.write and new:
         day = datetime.now(timezone.utc).strftime("%Y-%m-%d")
-        with (DATA / "releases.toml").open("a", encoding="utf-8") as file:
+        with (Path(DATA) / "releases.toml").open("a", encoding="utf-8") as file:
             file.write(as_toml(new, asked.page or index, day))
+        print("run tools/tables.py next")
         print(f"appended: {' '.join(sorted({row.torch for row in new}))}")
     return 0
 

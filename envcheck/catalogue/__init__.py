@@ -3,28 +3,29 @@
 Every file below `data/` is one table; a table is read when the first question needs it.
 """
 
-import re
+import os
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from envcheck.catalogue import architectures, capabilities, conda, drivers, gpus, messages, platforms, releases
-from envcheck.catalogue import mirrors as mirror_files
 from envcheck.catalogue.files import DATA, read_table
 from envcheck.model.facts import Message
 from envcheck.model.plan import Build
 from envcheck.model.versions import numbers
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # every table's module is imported with the table
+    from envcheck.catalogue import conda, drivers, gpus, messages, platforms, releases
+    from envcheck.catalogue import mirrors as mirror_files
     from envcheck.catalogue.update import Update
+
+Table = TypeVar("Table")
 
 
 class Catalogue:
     """Typed questions over the tables in a folder (the shipped one, unless a test says otherwise)."""
 
-    def __init__(self, folder: Path = DATA, update: "Update | None" = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: str | os.PathLike[str] = DATA, update: "Update | None" = None) -> None:
+        self._folder = os.fspath(folder)
         self._update = update
 
     @classmethod
@@ -42,20 +43,28 @@ class Catalogue:
         return self._update
 
     @cached_property
-    def shipped_releases(self) -> releases.Releases:
+    def shipped_releases(self) -> "releases.Releases":
         """Releases and wheels as the tables in the folder have them."""
-        return read_table(self._folder / "releases.toml", releases.Releases)
+        from envcheck.catalogue.releases import Releases
+
+        return self._table("releases", Releases)
 
     def minimum_driver(self, cuda: str, os: str) -> str | None:
         """The oldest driver on `os` that runs a build made with toolkit `cuda` (minor-version compatibility)."""
+        from envcheck.catalogue import drivers
+
         return drivers.minimum(self._drivers, cuda, os)
 
     def exact_driver(self, cuda: str, os: str) -> str | None:
         """The driver on `os` that came with toolkit `cuda`: from it on, PTX of that toolkit can be compiled."""
+        from envcheck.catalogue import drivers
+
         return drivers.exact(self._drivers, cuda, os)
 
     def cuda_of_driver(self, driver: str, os: str) -> str | None:
         """The CUDA version of a driver's branch, as `nvidia-smi` shows it; None when it is older than the table."""
+        from envcheck.catalogue import drivers
+
         return drivers.cuda_of(self._drivers, driver, os)
 
     def builds(self) -> tuple[Build, ...]:
@@ -64,71 +73,85 @@ class Catalogue:
 
     def conda_builds(self) -> tuple[Build, ...]:
         """Every conda package of torch, newest release first; `index` is its era (`conda_era`)."""
+        from envcheck.catalogue import conda
+
         return conda.builds(self._conda, self._releases.release)
 
-    def conda_era(self, build: Build) -> conda.Era:
+    def conda_era(self, build: Build) -> "conda.Era":
         """How the channel of a conda build is asked for it."""
         return self._conda.channel[build.index or ""]
 
-    def companions(self, torch: str) -> releases.Release | None:
+    def companions(self, torch: str) -> "releases.Release | None":
         """The torchvision and torchaudio that belong to a release of torch."""
         return self._releases.release.get(torch)
 
-    def mirrors(self, own: str | None = None) -> dict[str, mirror_files.Mirror]:
+    def mirrors(self, own: str | None = None) -> "dict[str, mirror_files.Mirror]":
         """All mirrors by name; `own` is a folder of the person's (ENVCHECK_MIRRORS)."""
+        from envcheck.catalogue import mirrors as mirror_files
+
         return mirror_files.mirrors(own)
 
     def newest_torch(self) -> str:
-        """The newest release of torch that the catalogue knows.
-
-        Without an update from the table's headings alone: every examination asks this, and to read the whole table
-        takes 25 ms.
-        """
-        if self._update is not None:
-            return max({build.torch for build in self._builds}, key=numbers)
-        text = (self._folder / "releases.toml").read_text("utf-8")
-        headings: list[str] = re.findall(r'^\[release\."([\d.]+)"\]', text, re.MULTILINE)
-        return max(headings, key=numbers)
+        """The newest release of torch that the catalogue knows."""
+        return max(self._releases.release, key=numbers)
 
     def runs(self, kernel: str, device: str) -> bool:
         """Whether code for `kernel` (`sm_86`, `compute_90`, `gfx1100`) runs on `device` (`8.9`, `gfx1100`).
 
         PTX (`compute_90`) counts for every newer device: whether the driver can compile it is another question.
         """
-        return architectures.runs(kernel, device)
+        from envcheck.catalogue.architectures import runs
+
+        return runs(kernel, device)
 
     def capability_of(self, gpu_name: str) -> str | None:
         """The compute capability of an NVIDIA product by its name, `8.6`; None when unknown or ambiguous."""
+        from envcheck.catalogue import gpus
+
         return gpus.capability_of(self._gpus, gpu_name)
 
     def gpu_names(self) -> tuple[str, ...]:
         """Names of NVIDIA products whose capability is known."""
+        from envcheck.catalogue import gpus
+
         return gpus.names(self._gpu_table)
 
     def recognise(self, said: Iterable[Message]) -> dict[str, tuple[tuple[Message, dict[str, str]], ...]]:
         """Signature (a cause slug) -> the messages that match it, each with the pattern's named groups."""
         listened = tuple(said)
-        return messages.recognise(self._signatures, listened) if listened else {}
+        if not listened:
+            return {}
+        from envcheck.catalogue.messages import recognise
+
+        return recognise(self._signatures, listened)
 
     @cached_property
-    def platforms(self) -> platforms.Platforms:
+    def platforms(self) -> "platforms.Platforms":
         """Machines and indexes with rules of their own."""
-        return read_table(self._folder / "platforms.toml", platforms.Platforms)
+        from envcheck.catalogue.platforms import Platforms
+
+        return self._table("platforms", Platforms)
 
     @cached_property
-    def _drivers(self) -> drivers.Drivers:
-        return read_table(self._folder / "drivers.toml", drivers.Drivers)
+    def _drivers(self) -> "drivers.Drivers":
+        from envcheck.catalogue.drivers import Drivers
+
+        return self._table("drivers", Drivers)
 
     @cached_property
-    def _gpu_table(self) -> gpus.Gpus:
-        return read_table(self._folder / "gpus.toml", gpus.Gpus)
+    def _gpu_table(self) -> "gpus.Gpus":
+        from envcheck.catalogue.gpus import Gpus
+
+        return self._table("gpus", Gpus)
 
     @cached_property
-    def _gpus(self) -> gpus.Index:
+    def _gpus(self) -> "gpus.Index":
+        from envcheck.catalogue import gpus
+
         return gpus.index(self._gpu_table)
 
     @cached_property
-    def _releases(self) -> releases.Releases:
+    def _releases(self) -> "releases.Releases":
         if self._update is None:
             return self.shipped_releases
         from envcheck.catalogue.update import laid_over
@@ -136,15 +159,24 @@ class Catalogue:
         return laid_over(self.shipped_releases, self._update)
 
     @cached_property
-    def _conda(self) -> conda.Conda:
-        return read_table(self._folder / "conda.toml", conda.Conda)
+    def _conda(self) -> "conda.Conda":
+        from envcheck.catalogue.conda import Conda
+
+        return self._table("conda", Conda)
 
     @cached_property
     def _builds(self) -> tuple[Build, ...]:
-        known = capabilities.Capabilities(read_table(self._folder / "capabilities.toml", capabilities.Table))
+        from envcheck.catalogue import capabilities, releases
+
+        known = capabilities.Capabilities(self._table("capabilities", capabilities.Table))
         return releases.builds(self._releases, known)
 
     @cached_property
-    def _signatures(self) -> tuple[messages.Signature, ...]:
-        files = sorted((self._folder / "messages").glob("*.toml"))
-        return tuple(one for file in files for one in messages.signatures(read_table(file, messages.Signatures)))
+    def _signatures(self) -> "tuple[messages.Signature, ...]":
+        from envcheck.catalogue.messages import Signatures, signatures
+
+        names = sorted(name.removesuffix(".toml") for name in os.listdir(os.path.join(self._folder, "messages")))
+        return tuple(one for name in names for one in signatures(self._table(f"messages/{name}", Signatures)))
+
+    def _table(self, name: str, kind: type[Table]) -> Table:
+        return read_table(os.path.join(self._folder, f"{name}.toml"), kind)

@@ -4,14 +4,15 @@ The shipped files stand in `mirrors/`; a person may have more in a folder of the
 file of the same name takes the place of the shipped one.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
-import msgspec.toml
+import msgspec
 
+from envcheck.catalogue.files import read_table
 from envcheck.model.base import Value
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.patterns import regex
@@ -36,7 +37,8 @@ NEVER_ADDED: tuple[Kind, ...] = ("pkgs_free", "pkgs_pro")
 
 OFFICIAL = "official"
 _USABLE = ("live", "listed", "frozen", "redirects", "unverified")
-_PLACES = (Path(__file__).parents[1] / "mirrors", Path(__file__).parents[2] / "mirrors")
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+_PLACES = (os.path.join(_PACKAGE, "mirrors"), os.path.join(os.path.dirname(_PACKAGE), "mirrors"))
 _LARGEST = 65536
 _DATE = regex(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 
@@ -165,7 +167,7 @@ def mirrors(own: str | None = None) -> dict[str, Mirror]:
     """
     found = dict(_shipped())
     for path in _files_of(own):
-        found[path.stem] = _read(path, ours=False)
+        found[_stem(path)] = _read(path, ours=False)
     return found
 
 
@@ -195,7 +197,7 @@ def mirror(name: str, own: str | None = None) -> Mirror:
 @cache
 def official() -> Mirror:
     """The projects' own addresses."""
-    return _read(_folder() / f"{OFFICIAL}.toml", ours=True)
+    return _read(os.path.join(_folder(), f"{OFFICIAL}.toml"), ours=True)
 
 
 def official_host() -> str:
@@ -211,40 +213,53 @@ def mirror_of(url: str, known: dict[str, Mirror]) -> Mirror | None:
 
 @cache
 def _shipped() -> dict[str, Mirror]:
-    read = [_read(path, ours=True) for path in sorted(_folder().glob("*.toml"))]
+    read = [_read(path, ours=True) for path in _files_in(_folder())]
     return {one.name: one for one in sorted(read, key=lambda one: one.name != OFFICIAL)}
 
 
-def _folder() -> Path:
-    return next(place for place in _PLACES if place.is_dir())
+def _folder() -> str:
+    return next(place for place in _PLACES if os.path.isdir(place))
 
 
-def _files_of(own: str | None) -> tuple[Path, ...]:
+def _files_of(own: str | None) -> tuple[str, ...]:
     if not own:
         return ()
-    if not Path(own).is_dir():
+    if not os.path.isdir(own):
         mend = say("set ENVCHECK_MIRRORS to a folder of *.toml files, or unset it")
         raise EnvcheckError(say("no such folder of mirrors"), where=own, mend=mend)
-    return tuple(sorted(Path(own).glob("*.toml")))
+    return _files_in(own)
 
 
-def _read(path: Path, *, ours: bool) -> Mirror:
+def _files_in(folder: str) -> tuple[str, ...]:
+    return tuple(os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.endswith(".toml"))
+
+
+def _stem(path: str) -> str:
+    return os.path.basename(path).removesuffix(".toml")
+
+
+def _read(path: str, *, ours: bool) -> Mirror:
     try:
-        with path.open("rb") as stream:
-            data = stream.read(_LARGEST + 1)
-        if len(data) > _LARGEST:
-            raise ValueError(f"longer than {_LARGEST} bytes")
-        return _mirror(msgspec.toml.decode(data, type=_File), path.stem, ours)
+        file = read_table(path, _File) if ours else msgspec.toml.decode(_bounded(path), type=_File)
+        return _mirror(file, _stem(path), ours)
     except OSError as error:
         raise _refusal(path, error.strerror or type(error).__name__) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise _refusal(path, str(error) or "nested too deeply") from error
 
 
-def _refusal(path: Path, reason: str) -> EnvcheckError:
+def _bounded(path: str) -> bytes:
+    with open(path, "rb") as stream:
+        data = stream.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"longer than {_LARGEST} bytes")
+    return data
+
+
+def _refusal(path: str, reason: str) -> EnvcheckError:
     """The line is in the text of a TOML reader, the field in that of msgspec."""
     line = re.search(r"\(at line ([0-9]+)", reason)
-    where = f"{path}:{line[1]}" if line else str(path)
+    where = f"{path}:{line[1]}" if line else path
     mend = say("mend the file, or move it out of the folder; a shipped mirror shows the form")
     return EnvcheckError(say("not a mirror file: {reason}", reason=reason), where=where, mend=mend)
 

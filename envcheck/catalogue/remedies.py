@@ -1,13 +1,9 @@
 """Commands of Linux distributions and pages of vendors, for the fixes that diagnosis prints."""
 
 from functools import cache
-from pathlib import Path
 
-import msgspec.toml
-
+from envcheck.catalogue.files import DATA, read_table
 from envcheck.model.base import Value
-
-_FILE = Path(__file__).parent / "data" / "remedies.toml"
 
 
 class Distribution(Value, frozen=True, kw_only=True):
@@ -86,7 +82,7 @@ class Remedies(Value, frozen=True, kw_only=True):
 @cache
 def remedies() -> Remedies:
     """The data file, read once."""
-    return msgspec.toml.decode(_FILE.read_bytes(), type=Remedies)
+    return read_table(f"{DATA}/remedies.toml", Remedies)
 
 
 def distribution(os_name: str | None) -> Distribution | None:

@@ -48,7 +48,7 @@ class Software(Value, frozen=True, kw_only=True):
 @cache
 def software() -> Software:
     """The data file, read once."""
-    return read_table(DATA / "software.toml", Software)
+    return read_table(f"{DATA}/software.toml", Software)
 
 
 def limit(name: str) -> str:
