@@ -207,7 +207,14 @@ def _conda_command(case: Case) -> _Found | None:
 
 def _aarch64(case: Case) -> _Found | None:
     machine = case.facts.host.machine
-    if has_cuda(case) is not False or asked(case, _CPU_INDEX):
+    if asked(case, _CPU_INDEX):
+        return None
+    told = case.said("aarch64_wheel")
+    plain = asked(case, _PLAIN_INSTALL) if case.pasted and case.cuda_available is False else None
+    if has_cuda(case) is None and machine == "aarch64" and case.cuda_available is False and (told or plain):
+        shown = heard(told, 1) or (saw("messages", plain or "", "text"),)
+        return "likely", (*shown, saw("host.machine", machine, "files"))
+    if has_cuda(case) is not False:
         return None
     if machine == "aarch64" and case.facts.host.os in ("linux", None):
         return "certain", (*_shown(case), saw("host.machine", machine, "files"))

@@ -80,7 +80,7 @@ def unmet(case: Machine) -> Iterator[Unmet]:
         name, pinned = _requirement(groups["requirement"])
         if name != "torch":
             continue
-        offered = tuple(word for word in re.split(r"[,\s]+", groups["versions"]) if word and word != "none")
+        offered = tuple(word for word in re.split(r"[,\s]+", groups.get("versions", "")) if word and word != "none")
         asked, _, local = (pinned or "").partition("+")
         yield Unmet(message, asked or None, local or None, offered, variants, elsewhere)
 
@@ -89,8 +89,11 @@ def reasons(case: Machine) -> tuple[Reason, ...]:
     """The machine's share in each failure; a failure that the network or the index explains gives none."""
     if any(case.said(slug) for slug in _NETWORK):
         return ()
-    found = (_reason(one, case) for one in unmet(case))
-    return tuple(one for one in found if one is not None)
+    found = [reason for one in unmet(case) if (reason := _reason(one, case)) is not None]
+    for one in tuple(found):  # a list without any wheel has two causes that are equally good
+        if one.blame == "python_32bit" and one.confidence == "possible" and one.unmet.asked:
+            found.append(Reason("python_too_new", one.unmet, "possible", one.build))
+    return tuple(found)
 
 
 def blamed(case: Machine, blame: Blame) -> Reason | None:
@@ -178,7 +181,7 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
     """Not one wheel fits the interpreter: it is of 32 bits, or of a version that the release does not serve."""
     known_64 = case.facts.python.bits == 64
     if one.offered and not known_64:
-        return Reason("python_32bit", one, "likely")
+        return Reason("python_32bit", one, "possible")
     if one.asked is not None:
         return Reason("python_too_new", one, "possible", wanted[0]) if wanted else None
     return Reason("python_too_new" if known_64 else "python_32bit", one, "possible")
@@ -186,10 +189,13 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
 
 def _from_the_list(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
     """The interpreter is not known, so the bounds of the list must tell."""
-    if one.asked is None or not wanted:
+    if one.asked is None:
         return None
     bases = sorted({numbers(version) for version in one.offered if not _SOURCE_ONLY.fullmatch(version)})
     asked = numbers(one.asked)
+    if not wanted:  # a release older than the catalogue's, on an index that lists others of all ages
+        plain = one.elsewhere and any(not _local(version) for version in one.offered)
+        return Reason("python_too_new", one, "likely") if plain and bases and asked < bases[0] else None
     if not bases or bases[0] <= asked <= bases[-1]:
         return None
     if asked < bases[0]:

@@ -60,7 +60,7 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
     "EC204",
     "container-without-gpu",
     cause="container_no_gpu",
-    hears=("container_no_gpu", "docker_without_gpus"),
+    hears=("container_no_gpu", "docker_without_gpus", "smi_absent", "driver_missing", "no_cuda_gpus"),
     needs=("in_container", "nodes"),
     explains=(*NO_CUDA, "EC202", "EC213", "EC216", "EC244"),
 )

@@ -1,5 +1,6 @@
 """EC1xx: the interpreter, and the system and C library below it."""
 
+import re
 from collections.abc import Iterator
 
 from envcheck.catalogue.remedies import page
@@ -72,7 +73,7 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
     cause="python_too_new",
     needs=("python_version",),
     explains=("EC300",),
-    hears=("unmet_torch", "wheels_for_pythons", "wheel_of_other_platform"),
+    hears=("unmet_torch", "wheels_for_pythons", "wheel_of_other_platform", "conda_python"),
 )
 def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
     """Python is too new for the wanted torch.
@@ -95,6 +96,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
         )
         return
     yield from _said_by_uv(this, case)
+    yield from _said_by_conda(this, case)
     yield from _wheel_of_older_python(this, case)
     if not case.torch_imported and _outside(case) > 0 and not case.facts.python.free_threaded:
         yield this.finding(
@@ -107,7 +109,36 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
+def _said_by_conda(this: Check, case: Case) -> Iterator[Finding]:
+    """Conda names the Pythons that its builds of pytorch need, and the one that is there."""
+    for message, groups in case.said("conda_python"):
+        served = [numbers(text) for text in re.findall(r">=(\d\.\d{1,2})", groups["need"])]
+        if served and numbers(groups["have"]) > max(served):
+            yield this.finding(
+                say("Python is too new for {torch}", torch="pytorch"),
+                why=say("the installer found no wheel of that release for this Python"),
+                evidence=(spoken(message, {"have": f"python={groups['have']}"}),),
+                fixes=remedies.new_environment(case, ".".join(str(part) for part in max(served))),
+                confidence="likely",
+            )
+            return
+
+
 def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
+    bare = [(message, groups) for message, groups in case.said("wheels_for_pythons") if "tags" not in groups]
+    for message, groups in bare[:1]:
+        tag = groups.get("tag") or ""
+        rows = [build for build in case.builds_here if numbers(build.torch) == numbers(groups.get("version", "0"))]
+        served = [numbers(python) for build in rows for python in build.pythons if not python.endswith("t")]
+        here = numbers(f"{tag[0]}.{tag[1:].rstrip('t')}") if tag else numbers(case.python_version or "")
+        if not here or not served or here > max(served):
+            yield this.finding(
+                say("Python is too new for {torch}", torch="torch " + groups.get("version", "")),
+                why=say("the installer found no wheel of that release for this Python"),
+                evidence=(spoken(message, groups),),
+                fixes=remedies.other_python(case, rows[:1]),
+                confidence="certain" if here and served else "likely",
+            )
     for message, groups in case.said("wheels_for_pythons"):
         python = groups.get("python")
         tags = [

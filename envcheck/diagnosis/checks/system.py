@@ -1,12 +1,14 @@
 """EC1xx: the system, its C library and its processor, below the interpreter."""
 
+import re
 from collections.abc import Iterator
 
 from envcheck.diagnosis import remedies, unmet
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard, spoken
-from envcheck.model.report import Finding, Fix
+from envcheck.model.facts import Message
+from envcheck.model.report import Confidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import at_least, numbers
 
@@ -42,7 +44,7 @@ def musl(this: Check, case: Case) -> Iterator[Finding]:
     "glibc-too-old",
     cause="glibc_too_old",
     needs=("libc_version",),
-    hears=("unmet_torch", "glibc_too_old", "wheels_for_platforms"),
+    hears=("unmet_torch", "glibc_too_old", "wheels_for_platforms", "wheel_of_other_platform"),
     explains=("EC300", "EC31"),
 )
 def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
@@ -58,6 +60,7 @@ def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """
     reason = unmet.blamed(case, "glibc_too_old")
     told = case.said("glibc_too_old") if case.torch_imported is not True and case.libc != "musl" else ()
+    refused = _wheel_of_newer_glibc(case)
     version = case.libc_version or "?"
     evidence = (fact("python.libc_version", version, case.facts.python.look),) if case.libc_version else ()
     if reason is not None:
@@ -69,12 +72,32 @@ def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
             fixes=_newer_glibc(case),
             confidence=reason.confidence,
         )
+    elif refused is not None:
+        title = say("The wheel needs glibc {need}, newer than here", need=refused[1])
+        yield this.finding(
+            title, evidence=(*evidence, spoken(refused[0])), fixes=_newer_glibc(case), confidence=refused[2]
+        )
     elif told:
         title = say("A library needs glibc {need}, newer than here", need=told[0][1].get("needed", "?"))
         yield this.finding(title, evidence=(*evidence, *heard(told)), fixes=_newer_glibc(case), confidence="likely")
     elif not case.torch_imported and case.libc == "glibc" and not _some_build_for(case, version):
         title = say("No release of torch has wheels for glibc {version}", version=version)
         yield this.finding(title, evidence=evidence, fixes=_newer_glibc(case))
+
+
+def _wheel_of_newer_glibc(case: Case) -> tuple[Message, str, Confidence] | None:
+    """A wheel for manylinux_2_N that pip refused, where N is more than what is here (or here is not known)."""
+    for message, groups in case.said("wheel_of_other_platform"):
+        needs = [f"2.{minor}" for minor in re.findall(r"manylinux_2_(\d{1,2})_", groups["platform"])]
+        python = f"3.{groups['python'][3:]}"
+        if not needs or (case.python_version and numbers(case.python_version)[:2] != numbers(python)):
+            continue
+        need = min(needs, key=numbers)
+        if case.libc_version is None:
+            return message, need, "possible"
+        if not at_least(case.libc_version, need):
+            return message, need, "certain"
+    return None
 
 
 def _some_build_for(case: Case, libc_version: str) -> bool:

@@ -245,7 +245,13 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     yield from _cpu_build(this, case, say("The index that was used, or a package that asked for it, gave a CPU build"))
 
 
-@check("EC326", "rocm-wrong-wheel", cause="rocm_wrong_wheel", explains=SYMPTOMS, needs=("build_shown",))
+@check(
+    "EC326",
+    "rocm-wrong-wheel",
+    cause="rocm_wrong_wheel",
+    explains=(*SYMPTOMS, "EC202", "EC301", "EC321", "EC322", "EC323"),
+    needs=("build_shown",),
+)
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """An AMD GPU, and a PyTorch build without ROCm.
 
@@ -257,7 +263,7 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install from the index of a ROCm build as the only index, with a Python that it has wheels for.
     """
     torch = case.facts.torch
-    if torch.hip or (torch.variant or "").startswith("rocm") or torch.xpu or case.torch_installed is False:
+    if case.build_kind in ("rocm", "xpu") or torch.xpu or case.torch_installed is False:
         return
     gpu = amd_seen(case)
     known = has_cuda(case)

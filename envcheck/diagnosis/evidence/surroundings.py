@@ -23,7 +23,7 @@ _WSL = regex(
 _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
 _MACOS = regex(
-    r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b|@[\w-]*MacBook|\bMacBook\b|\bApple M[1-9]\b"
+    r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b|\bMacBook\b|\bApple M[1-9]\b"
     r"|\.dylib\b|/opt/homebrew/"
 )
 _CONTAINER = regex(
@@ -42,8 +42,8 @@ _TORCH_BUILD = regex(
     re.IGNORECASE,
 )
 _TORCH_LABEL = regex(
-    _LABEL
-    + r"(?:py)?torch(?:\s*version|版本)?\s?[ :：=]{1,3}\s?v?(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w+)?)(?P<rest>.{0,40})$",
+    _LABEL + r"(?:py)?torch(?:\s*version|版本)?\s?[ :：=]{1,3}\s?v?(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w+)?)"
+    r"(?P<rest>.{0,40})$",
     re.IGNORECASE,
 )
 _PYTHON_LABEL = regex(
