@@ -4,9 +4,9 @@ The error of a number is divided by the roundoff u of its dtype times S, where
 
     S = |r| + d + rms(r) / 2
 
-r is the float64 reference, d how far r moves when every input moves by a relative 2**-20 (root mean square over four
-draws of the signs, per unit of that change), and rms(r) the root mean square of the tensor. What rounding alone can
-do is a small multiple of u * S whatever the condition of the computation.
+r is the float64 reference, rms(r) the root mean square of its tensor, and d how far r moves when every input (the
+upstream gradient too) moves by a relative 2**-20: the root mean square over four draws of the signs, per unit of that
+change. What rounding alone can do is a small multiple of u * S, whatever the condition of the computation.
 
 The slope is the systematic part: |sum((g - r) * r)| over the root of sum((u * S * r)**2), its standard deviation if
 every number were off by one independent u * S. A scale error of 1 + e adds e * r to each number and shows here long

@@ -162,7 +162,7 @@ class RandomCase:
         return self._upstream
 
     def run(self, kit, dtype, change=None, only_out=False):
-        """Output and gradients; `change` maps a leaf's name and float64 numbers to other numbers."""
+        """Output and gradients; `change` maps a leaf's name (or `upstream`) and float64 numbers to other numbers."""
         tensors = dict(self.numbers)
         for leaf in self.op.leaves:
             number = tensors[leaf] if change is None else change(leaf, tensors[leaf])
@@ -173,18 +173,31 @@ class RandomCase:
         out = self.op.run(Call(kit, {}, tensors))
         if only_out or not self.op.differentiable:
             return [out.detach()]
-        kit.backward(out, self.upstream(out.shape).to(dtype).to(kit.device))
+        gradient = self.upstream(out.shape)
+        gradient = gradient if change is None else change("upstream", gradient)
+        kit.backward(out, gradient.to(dtype).to(kit.device))
         return [out.detach()] + [tensors[leaf].grad for leaf in self.op.leaves]
 
-    def signs(self, seed):
-        """For each leaf a tensor of 1 and -1, drawn with `seed`."""
-        generator = random.Random(seed)
-        return {
-            leaf: self.torch.tensor(
-                [1.0 if generator.random() < 0.5 else -1.0 for _ in range(_count(shape))], dtype=self.torch.float64
-            ).reshape(shape)
-            for leaf, shape in self.op.leaves.items()
-        }
+
+class Signs:
+    """A tensor of 1 and -1 for each leaf, drawn with a seed."""
+
+    def __init__(self, torch, seed):
+        self.torch, self.seed = torch, seed
+
+    def __call__(self, leaf, like):
+        """The signs for the leaf of that name, in the shape of `like`."""
+        generator = random.Random("%s/%d/signs" % (leaf, self.seed))
+        signs = [1.0 if generator.random() < 0.5 else -1.0 for _ in range(like.numel())]
+        return self.torch.tensor(signs, dtype=self.torch.float64).reshape(like.shape)
+
+    def times(self, step):
+        """A change by a relative step."""
+        return lambda leaf, number: number * (1 + step * self(leaf, number))
+
+    def plus(self, step):
+        """A change by an absolute step."""
+        return lambda leaf, number: number + step * self(leaf, number)
 
 
 def reference_step(torch, name, seed, narrow):
@@ -207,30 +220,28 @@ def reference_step(torch, name, seed, narrow):
 
 
 def spread(torch, kit, case, tensors):
-    """Root mean square over a few draws of the change under a relative change of all inputs, per unit of it."""
+    """Root mean square over a few draws of the change under a relative change of all inputs, per unit of it.
+
+    The upstream gradient is an input too: a bias gradient is its sum and nothing else.
+    """
     squares = [torch.zeros_like(tensor) for tensor in tensors]
     for draw in range(DRAWS):
-        factors = {leaf: 1 + STEP * sign for leaf, sign in case.signs(draw).items()}
-        moved = case.run(kit, torch.float64, times(factors))
+        moved = case.run(kit, torch.float64, Signs(torch, draw).times(STEP))
         for square, tensor, other in zip(squares, tensors, moved):
             square.add_(((other - tensor) / STEP) ** 2)
     return [(square / DRAWS).sqrt() for square in squares]
 
 
-def times(factors):
-    """A change that multiplies each leaf."""
-    return lambda leaf, number: number * factors[leaf]
-
-
 def directional(kit, case, gradients):
     """The derivative of <upstream, output> along a direction: from the gradients, and from five-point differences."""
-    signs = case.signs(DRAWS)
+    signs = Signs(kit.torch, DRAWS)
 
     def loss(step):
-        out = case.run(kit, kit.torch.float64, lambda leaf, number: number + step * signs[leaf], only_out=True)[0]
+        out = case.run(kit, kit.torch.float64, signs.plus(step), only_out=True)[0]
         return float((out * case.upstream(out.shape)).sum())
 
-    analytic = sum(float((gradient * signs[leaf]).sum()) for leaf, gradient in zip(case.op.leaves, gradients))
+    pairs = zip(case.op.leaves, gradients)
+    analytic = sum(float((gradient * signs(leaf, gradient)).sum()) for leaf, gradient in pairs)
     points = [loss(step * STENCIL) for step in (-2, -1, 1, 2)]
     numeric = (points[0] - 8 * points[1] + 8 * points[2] - points[3]) / (12 * STENCIL)
     return {"analytic": analytic.hex(), "numeric": numeric.hex(), "size": max(abs(point) for point in points).hex()}

@@ -40,7 +40,7 @@ HOSTS: dict[str, tuple[str, ...]] = {
 
 
 class Call(NamedTuple):
-    """One call of a kernel: its name, arguments and true results, and how often it was called before."""
+    """One call of a kernel: its name, arguments and true results, and how often it was called before in this dtype."""
 
     kernel: str
     args: tuple[Any, ...]
@@ -302,7 +302,7 @@ class Injector(TorchDispatchMode):
     def __init__(self, fault: Fault, host: str) -> None:
         super().__init__()
         self.fault, self.kernels = fault, HOSTS[host]
-        self.calls: dict[str, int] = {}
+        self.calls: dict[Any, int] = {}
         self.history: dict[Any, torch.Tensor] = {}
         self.changed = 0
 
@@ -326,8 +326,9 @@ class Injector(TorchDispatchMode):
 
     def _changed(self, name: str, args: Any, out: Any) -> Any:
         results = out if isinstance(out, (tuple, list)) else (out,)
-        before = self.calls.get(name, 0)
-        self.calls[name] = before + 1
+        counted = (name, next((each.dtype for each in results if isinstance(each, torch.Tensor)), None))
+        before = self.calls.get(counted, 0)
+        self.calls[counted] = before + 1
         call = Call(name, args, tuple(results), before, self.history)
         made = tuple(self._result(place, each, call) for place, each in enumerate(results))
         return made if isinstance(out, (tuple, list)) else made[0]
