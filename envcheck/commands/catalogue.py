@@ -60,12 +60,14 @@ def update(world: World, index: str | None, forget: bool) -> int:
     Nothing of the shipped catalogue is changed. What a new CUDA build holds kernels for is on no index page: it
     stays unknown until a new envcheck knows it.
     """
+    from pathlib import Path
+
     from envcheck.commands.cache import FILE, folder
 
     place = folder(world)
     if place is None:
         raise EnvcheckError(say("there is no cache folder on this machine"), mend=say("set ENVCHECK_CACHE to a folder"))
-    file = place / FILE
+    file = Path(place) / FILE
     if forget:
         file.unlink(missing_ok=True)
         world.write(world.voice(say("forgotten: the shipped catalogue counts")) + "\n")

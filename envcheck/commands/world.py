@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from envcheck.render.voice import Voice
 
 _DRAWING = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM", "COLUMNS")
-_SEEN = ("ENVCHECK_LANG", *VARIABLES, *_DRAWING, "ENVCHECK_TRACEBACK", "ENVCHECK_CACHE")
+_SEEN = ("ENVCHECK_LANG", *VARIABLES, *_DRAWING, "ENVCHECK_TRACEBACK", "ENVCHECK_CACHE", "XDG_CACHE_HOME", "HOME")
 
 
 class World:
@@ -132,6 +132,9 @@ class World:
 
 def _ask_environment() -> Mapping[str, str | None]:
     """The few variables that `--help` needs, read by click: importing `probes.system` would double its time."""
-    options = [click.Option([f"--{name.lower()}", name], envvar=name) for name in _SEEN]
-    reader = click.Command("environment", params=list(options), callback=lambda **values: values)
-    return dict(reader.main([], prog_name="environment", standalone_mode=False))
+    reader, context = click.Option(["--variable"]), click.Context(click.Command("environment"))
+    found = {}
+    for name in _SEEN:
+        reader.envvar = name
+        found[name] = reader.resolve_envvar_value(context)
+    return found

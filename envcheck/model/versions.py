@@ -1,12 +1,14 @@
 """Versions as tuples of numbers, for drivers, CUDA and compute capabilities (not for Python packages)."""
 
 import re
+from functools import lru_cache
 
 from envcheck.model.patterns import regex
 
 _NUMBERS = regex(r"\d+")
 
 
+@lru_cache(maxsize=4096)
 def numbers(version: str) -> tuple[int, ...]:
     """`"535.183.01"` -> `(535, 183, 1)`; text after the first space or `+` or `-` does not count."""
     head = re.split(r"[ +-]", version.strip(), maxsplit=1)[0]
