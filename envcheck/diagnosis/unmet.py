@@ -90,10 +90,10 @@ def reasons(case: Machine) -> tuple[Reason, ...]:
     if any(case.said(slug) for slug in _NETWORK):
         return ()
     found = [reason for one in unmet(case) if (reason := _reason(one, case)) is not None]
-    for one in tuple(found):  # a list without any wheel has two causes that are equally good
-        if one.blame == "python_32bit" and one.confidence == "possible" and one.unmet.asked:
-            found.append(Reason("python_too_new", one.unmet, "possible", one.build))
-    return tuple(found)
+    open_ones = [one for one in found if (one.blame, one.confidence) == ("python_32bit", "possible")]
+    # A list without any wheel has two causes that are equally good.
+    also = [Reason("python_too_new", one.unmet, "possible", one.build) for one in open_ones if one.unmet.asked]
+    return (*found, *also)
 
 
 def blamed(case: Machine, blame: Blame) -> Reason | None:

@@ -13,7 +13,7 @@ from envcheck.model.report import Finding, Fix
 from envcheck.model.text import say
 
 _WSL_LIBRARIES = "/usr/lib/wsl/"
-_IN_WSL = ("wsl_driver", "access_blocked", "module_not_loaded", "driver_missing")
+_IN_WSL = ("wsl_driver", "access_blocked", "module_not_loaded", "driver_missing", "no_cuda_gpus", "smi_absent")
 
 
 @check(

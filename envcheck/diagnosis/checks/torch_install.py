@@ -224,7 +224,7 @@ def _user_site_words(case: Case) -> Said:
     severity="warning",
     cause="user_site_shadow",
     explains=("EC303", "EC305", "EC312", "EC318", "EC319", *_IMPORT),
-    needs=("packages",),
+    needs=("build_shown",),
     hears=("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch"),
 )
 def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:

@@ -32,7 +32,8 @@ _TELLING = regex(
     r"|denied|refused|timed? ?out|space|omp|compat|invalid|lost|stub|abort|core dumped|403|404|407|ssl|hash|mismatch"
     r"|looking in|collecting|using cached|downloading|hint:|driver version|-cu1[123]\b|name: torch"
     r"|nouveau|tegra|jetson|#sbatch|secureboot|licen[cs]e|fabricmanager|kfd|gfx\d|\.dll|proxy|pyqt|pyside|libcu|nvidia-"
-    r"|::\w|_cpu_|cpuonly|rev ff|server_hostname",
+    r"|::\w|_cpu_|cpuonly|rev ff|server_hostname"
+    r"|too old|unable|unavail|busy|nvidia|\bgpu|torch|python|driver|conda|\bpip\b|wheel|glibc|kernel|docker|slurm",
     re.IGNORECASE,
 )
 

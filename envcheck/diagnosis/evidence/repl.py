@@ -58,6 +58,7 @@ def read(page: Page, draft: Draft) -> None:
         if code and "." in code:
             _dialogue(code, _answers(page, position), draft, interactive=prompt is not None)
         elif "torch." in line.text:
+            _told_below(page, position, draft)
             for match in _PROSE.finditer(line.text):
                 _answer(match["question"], match["answer"], line, draft, rank=3)
         properties = _PROPERTIES.search(line.text)
@@ -65,6 +66,23 @@ def read(page: Page, draft: Draft) -> None:
             capability = f"{properties['major']}.{properties['minor']}"
             memory = int(properties["memory"]) << 20 if properties["memory"] else None
             draft.gpu_named(properties["name"], line, compute_capability=capability, memory_bytes=memory)
+
+
+def _told_below(page: Page, position: int, draft: Draft) -> None:
+    """`torch.cuda.is_available()` alone on a line, and below it the answer in somebody's words."""
+    question = re.search(r"torch\.cuda\.is_available\(\)\W{0,4}$", page.lines[position].text)
+    if question is None:
+        return
+    for line in page.lines[position + 1 : position + 3]:
+        told = re.match(
+            r"\W{0,6}(?:(?:i|it|we)\s)?(?:get|gets|got|is|returns?|returned|gives|says|shows|prints?|output|result|返回|输出|结果)?"
+            r"\W{0,4}(?P<answer>true|false)\W{0,4}$",
+            line.text,
+            re.IGNORECASE,
+        )
+        if told:
+            _answer("torch.cuda.is_available()", told["answer"].capitalize(), line, draft, rank=3)
+            return
 
 
 def _script(text: str) -> str | None:
@@ -129,7 +147,7 @@ def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> 
     fact = next((fact for pattern, fact in _QUESTIONS if pattern.fullmatch(question.strip())), None)
     if fact is None:
         return
-    text = answer.strip().strip("'\"`")
+    text = answer.strip().lstrip("#> ").strip("'\"`")
     if fact.startswith(("gpu.", "driver.")):
         _device(fact, text, line, draft)
     elif fact == "torch.cuda":
