@@ -21,7 +21,16 @@ def spoken(message: Message, groups: dict[str, str] | None = None) -> Evidence:
     errors = [line for line in lines if "rror" in line]
     line = (telling or errors[-1:] or lines)[0]
     path = message.where if message.where and message.where.startswith(("torch.", "nvidia.")) else "messages"
-    return Evidence(fact=path, value=line[:_WIDTH], look=message.look, where=message.where)
+    return Evidence(fact=path, value=line[:_WIDTH], look=message.look, where=_line_of(message, line))
+
+
+def _line_of(message: Message, line: str) -> str | None:
+    """Where `line` of a message stands: of pasted text its own number, not that of the paragraph's first line."""
+    first, colon, _ = (message.where or "").partition(": ")
+    if not colon or not first.isdigit():
+        return message.where
+    below = next((number for number, text in enumerate(message.text.splitlines()) if text.strip() == line), 0)
+    return f"{int(first) + below}: {line[:_WIDTH]}"
 
 
 def heard(said: Said, limit: int = 2) -> tuple[Evidence, ...]:

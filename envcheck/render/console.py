@@ -108,7 +108,7 @@ class _Screen:
         title = [self.terminal.style(line, bold=True) for line in wrap(self.voice(finding.title), self.width - 7)]
         yield from _hung(self._paint(finding.code, finding.severity) + "  ", 7, title)
         for evidence in finding.evidence:
-            yield from self._labelled(_SAW, evidence_line(evidence))
+            yield from self._labelled(_SAW, evidence_line(evidence, self.voice))
         if finding.why:
             yield from self._labelled(_WHY, self.voice(finding.why))
         for one in explained:

@@ -91,7 +91,8 @@ class _Post:
         yield ""
         yield f"### {finding.code}: {voice(finding.title)}"
         yield ""
-        yield from (f"- {voice(say('saw'))}: {code_span(evidence_line(evidence))}" for evidence in finding.evidence)
+        saw = voice(say("saw"))
+        yield from (f"- {saw}: {code_span(evidence_line(evidence, voice))}" for evidence in finding.evidence)
         if finding.why:
             yield f"- {voice(say('why'))}: {voice(finding.why)}"
         for one in verdict.symptoms(report, finding):

@@ -6,11 +6,21 @@ from envcheck.model.report import CheckResult, Evidence, Fix
 from envcheck.model.shell import join
 from envcheck.model.text import Text, say
 from envcheck.render.clean import clean, clean_lines
+from envcheck.render.voice import Voice
 
 
-def evidence_line(evidence: Evidence) -> str:
-    """`torch.variant = cpu (torch/version.py)`; the look stands in where no place is known."""
+def evidence_line(evidence: Evidence, voice: Voice) -> str:
+    """`torch.variant = cpu (torch/version.py)`; the look stands in where no place is known.
+
+    A line that is quoted stands for itself, with its number in what was pasted.
+    """
     where = evidence.where or evidence.look
+    number, colon, quoted = (evidence.where or "").partition(": ")
+    if colon and number.isdigit():
+        place = voice(say("line {number}", number=number))
+        if evidence.fact == "messages" or evidence.value in quoted:
+            return clean(f"{evidence.value if evidence.fact == 'messages' else quoted} ({place})")
+        return clean(f"{evidence.fact} = {evidence.value} ({place}: {quoted})")
     return clean(f"{evidence.fact} = {evidence.value}") + (
         f" ({clean(where)})" if where and where != evidence.fact else ""
     )
