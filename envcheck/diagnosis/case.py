@@ -99,6 +99,10 @@ class Case(Machine):
         seen = (self.facts.observation(look) for look in looks)
         return next((look for look in seen if look and _is_dead(look)), None)
 
+    def advise(self, facts: Facts) -> Plan | None:
+        """What `envcheck install` would recommend on a machine with these facts."""
+        return self._advise(facts)
+
     @cached_property
     def plan(self) -> Plan | None:
         """What `envcheck install` would recommend here."""

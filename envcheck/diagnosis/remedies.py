@@ -74,6 +74,10 @@ def reinstall_torch(case: Case, *, alternative: bool = False) -> tuple[Fix, ...]
     """Put the build in place that suits this machine: the plan's commands, else `envcheck install`."""
     plan = case.plan
     if plan is None or plan.build is None:
+        if case.pasted and not alternative:
+            from envcheck.diagnosis.conditional import conditional
+
+            return conditional(case)
         nearest = plan.nearest if plan else ()
         return tuple(step(text, alternative=alternative) for text in nearest) or (_envcheck_install(case, alternative),)
     fixes = case.commands(plan)
