@@ -1,6 +1,6 @@
 """EC901 to EC905: how envcheck's own looks at the machine went."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
@@ -112,14 +112,30 @@ def look_failed(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
+_DECIDING = frozenset(
+    {"torch.version", "torch.cuda", "torch.cuda_available", "python.version", "python.bits", "host.os", "host.machine"}
+)
+"""Facts of pasted text whose contradiction changes what follows."""
+
+
 def _contested(case: Case) -> list[tuple[str, tuple[Sighting, ...]]]:
-    """Facts that two looks of a live machine saw differently."""
+    """Facts that two looks of a live machine saw differently, or that stand differently in pasted text."""
     nvidia = case.facts.nvidia
     many = [("nvidia.driver_versions", nvidia.driver_versions), ("nvidia.library_versions", nvidia.library_versions)]
     single = [
         (path, seen) for path, seen in case.facts.sightings.items() if not path.startswith(("packages[", "nvidia."))
     ]
+    if case.pasted:
+        single = [
+            (path, seen) for path, seen in single if path in _DECIDING and not _alike([one.value for one in seen])
+        ]
     return [(path, seen) for path, seen in (*many, *single) if len({one.value for one in seen}) > 1]
+
+
+def _alike(values: Sequence[str]) -> bool:
+    """Whether all are one value, said more or less exactly: `2.1.0` and `2.1.0+cu118`, Python `3.10` and `3.10.12`."""
+    longest = max(values, key=len)
+    return all(longest == one or longest.startswith((f"{one}.", f"{one}+")) for one in values)
 
 
 @check("EC904", "looks-disagree", severity="warning")
