@@ -36,7 +36,7 @@ _NETWORK = (
     "hash_mismatch",
 )
 """When one of these was said, the empty list is its consequence."""
-_SOURCE_ONLY = regex(r"0\.1\.2(?:\.post\d)?")
+_SOURCE_ONLY = regex(r"0\.1\.2(?:\.?post\d)?")
 """The source distributions that the default index lists for interpreters without any wheel."""
 _INDEX_VARIANT = regex(r"/whl/(?:nightly/)?(cu\d{2,3}|rocm[\d.]{1,6}|cpu|xpu)\b")
 
@@ -181,6 +181,8 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
     """Not one wheel fits the interpreter: it is of 32 bits, or of a version that the release does not serve."""
     known_64 = case.facts.python.bits == 64
     if one.offered and not known_64:
+        if one.local and wanted:  # who asks for a CUDA variant has a 64-bit machine, as a rule, and a new Python
+            return Reason("python_too_new", one, "likely", wanted[0])
         return Reason("python_32bit", one, "possible")
     if one.asked is not None:
         return Reason("python_too_new", one, "possible", wanted[0]) if wanted else None

@@ -154,7 +154,8 @@ def container_lost_gpu(this: Check, case: Case) -> Iterator[Finding]:
     told, status = case.said("container_lost_gpu_cgroup"), case.nvml_status(999)
     refused = [node for node in case.nodes or () if node.error == "EPERM"]
     live = case.in_container and status and (refused or _gpu_nodes(case))
-    if case.in_container is False or case.listed or not (told or live):
+    listed = case.listed and not (told and case.pasted)  # what was listed in a paste, was so before or outside
+    if case.in_container is False or listed or not (told or live):
         return
     yield this.finding(
         say("The container lost its access to the GPU while it ran"),

@@ -8,11 +8,14 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact
 from envcheck.model.gradients import GradientCase, GradientDevice, Gradients, Layer, Precision
+from envcheck.model.partings import parted_text, short
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 
 _NEEDS = ("gradients",)
 _SHOWN = 3
+_ECHOES = ("EC505", "EC509", "EC510", "EC513")
+"""What a device that computes wrong shows as well."""
 
 
 class Bad(NamedTuple):
@@ -28,8 +31,10 @@ class Bad(NamedTuple):
         return self.cases[0]
 
     def evidence(self) -> tuple[Evidence, ...]:
-        """The first few."""
-        return tuple(_shown(self.place, one) for one in self.cases[:_SHOWN])
+        """The first few operations."""
+        firsts = {one.op: one for one in reversed(self.cases)}
+        ordered = [one for one in self.cases if firsts[one.op] is one]
+        return tuple(_shown(self.place, one) for one in ordered[:_SHOWN])
 
 
 def _found(case: Case) -> Gradients:
@@ -93,7 +98,7 @@ def _again(case: Case, device: GradientDevice) -> tuple[Fix, ...]:
     return tuple(fixes)
 
 
-@check("EC501", "lesson-wrong", needs=_NEEDS, explains=("EC502", "EC503", "EC504"))
+@check("EC501", "lesson-wrong", needs=_NEEDS, explains=("EC502", "EC503", "EC504", *_ECHOES))
 def lesson_wrong(this: Check, case: Case) -> Iterator[Finding]:
     """The simplest training loop computes wrong numbers.
 
@@ -108,13 +113,13 @@ def lesson_wrong(this: Check, case: Case) -> Iterator[Finding]:
     for bad in _bad(case, ("lesson",), "wrong"):
         yield this.finding(
             say("{device}: even y = w * x is not learned right", device=_name(bad.device)),
-            why=_parted(bad.first),
+            why=parted_text(bad.first),
             evidence=bad.evidence(),
             fixes=_again(case, bad.device),
         )
 
 
-@check("EC502", "exact-gradient-wrong", needs=_NEEDS, explains=("EC503", "EC504"))
+@check("EC502", "exact-gradient-wrong", needs=_NEEDS, explains=("EC503", "EC504", *_ECHOES))
 def exact_gradient_wrong(this: Check, case: Case) -> Iterator[Finding]:
     """A gradient that must be a whole number is another one.
 
@@ -131,7 +136,7 @@ def exact_gradient_wrong(this: Check, case: Case) -> Iterator[Finding]:
     for bad in _bad(case, ("exact",), "wrong"):
         yield this.finding(
             say("{device}: exact gradients are wrong: {ops}", device=_name(bad.device), ops=_ops(bad.cases)),
-            why=_parted(bad.first),
+            why=parted_text(bad.first),
             evidence=bad.evidence(),
             fixes=_again(case, bad.device),
         )
@@ -523,25 +528,9 @@ def inexact_algorithm(this: Check, case: Case) -> Iterator[Finding]:
 # Words ---------------------------------------------------------------------------------------------------------------
 
 
-def short(number: str | None) -> str:
-    """A hexadecimal number in three digits."""
-    return "?" if number is None else f"{float.fromhex(number):.3g}"
-
-
 def leg_of(one: GradientCase) -> str:
     """The tensor that was worst."""
     return one.error_leg or (one.parting.leg if one.parting else "?")
-
-
-def _parted(one: GradientCase) -> Text | None:
-    found = one.parting
-    if found is None:
-        return None
-    place = found.leg + (str(list(found.index)) if found.index else "")
-    values = {"op": one.op, "dtype": one.dtype, "place": place, "expected": found.expected, "got": found.got}
-    if found.ulps is None:
-        return say("{op} in {dtype}: {place} is {got}, not {expected}", **values)
-    return say("{op} in {dtype}: {place} is {got}, not {expected}: {ulps} ulp", **values, ulps=found.ulps)
 
 
 CHECKS = (

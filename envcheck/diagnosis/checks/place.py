@@ -39,7 +39,8 @@ def disk_nearly_full(this: Check, case: Case) -> Iterator[Finding]:
         "temp": limit("temp_gib"),
         "cache": limit("temp_gib"),
     }
-    short = [one for one in case.facts.host.disks or () if one.free_bytes < float(needed.get(one.role, "0")) * _GIB]
+    disks = [one for one in case.facts.host.disks or () if one.role in needed]
+    short = [one for one in disks if one.free_bytes < float(needed[one.role]) * _GIB]
     for one in short[:1]:
         yield this.finding(
             say(

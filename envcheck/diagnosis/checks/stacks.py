@@ -8,6 +8,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
 from envcheck.model.facts import DeviceNode, Library
 from envcheck.model.report import Finding, Fix
 from envcheck.model.text import say
@@ -22,7 +23,7 @@ _IN_WSL = ("wsl_driver", "access_blocked", "module_not_loaded", "driver_missing"
     cause="wsl_driver",
     needs=("wsl",),
     hears=("wsl_driver",),
-    explains=(*NO_CUDA, "EC202", "EC213", "EC222", "EC227", "EC233"),
+    explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC222", "EC227", "EC233"),
 )
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     """WSL does not see the Windows driver.
@@ -38,11 +39,16 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     """
     if case.wsl is False or case.in_container or case.cuda_available:
         return
-    told = case.said("wsl_driver") or next((case.said(slug) for slug in _IN_WSL if case.wsl and case.said(slug)), ())
+    told = (
+        case.said("wsl_driver")
+        or _old_windows_driver(case)
+        or next((case.said(slug) for slug in _IN_WSL if case.wsl and case.said(slug)), ())
+    )
     foreign = [one for one in case.facts.nvidia.libraries if one.path and not one.error and not _from_windows(one)]
     foreign = foreign if case.wsl else []
     absent = case.wsl and case.has_library("libcuda") is False and case.build_kind == "cuda" and not case.listed
-    if not told and not foreign and not absent:
+    err = next((one for one in case.facts.nvidia.statuses if one.name == "ERR!"), None) if case.wsl else None
+    if not told and not foreign and not absent and not err:
         return
     packages = case.facts.nvidia.packages or ()
     # A CUDA build that misses a driver is no proof of an NVIDIA GPU in the Windows machine around WSL.
@@ -56,6 +62,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
         title,
         evidence=(
             *map(exhibits.library, foreign[:2]),
+            *((exhibits.status(err),) if err and not told else ()),
             *heard(told),
             *(fact("nvidia.packages", one, "files") for one in packages[:2]),
         ),
@@ -63,6 +70,12 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
         severity="warning" if guess else "error",
         confidence="certain" if foreign else "possible" if guess else "likely",
     )
+
+
+def _old_windows_driver(case: Case) -> Said:
+    """An insufficient driver of no version, in WSL: the driver that Windows brings in is old, or was not found."""
+    told = case.said("driver_too_old") if case.wsl and case.driver_version is None else ()
+    return () if any("found" in groups for _, groups in told) else told
 
 
 def _told_by_driver(case: Case) -> bool:

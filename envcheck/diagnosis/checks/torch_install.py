@@ -214,8 +214,15 @@ def _below(path: str | None, folder: str | None) -> bool:
 def _user_site_words(case: Case) -> Said:
     """Complaints about mixed files whose paths lie in the user's own site-packages."""
     return tuple(
-        (message, groups) for slug in _MIXED for message, groups in case.said(slug) if _USER_SITE.search(message.text)
+        (message, groups) for slug in _MIXED for message, groups in case.said(slug) if _mixes_in_user_site(message.text)
     )
+
+
+def _mixes_in_user_site(text: str) -> bool:
+    """Whether paths of the user's site-packages stand there, and not only those: an environment's, or Windows' own."""
+    places = re.findall(r"[^\s\"']{0,200}(?:site|dist)-packages", text)
+    users = [place for place in places if _USER_SITE.search(place + "/")]
+    return bool(users) and (len(users) < len(places) or any("Roaming" in place for place in users))
 
 
 @check(

@@ -37,10 +37,12 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _PROSE = regex(
-    r"(?P<question>torch\.(?:__version__|version\.cuda|version\.hip|cuda\.is_available\(\)|cuda\.device_count\(\)"
-    r"|backends\.cudnn\.version\(\)|cuda\.get_arch_list\(\))|torch\._C\._cuda_getDriverVersion\(\))[`'\")]{0,3}"
-    r"\s{0,3}(?:[:=]{1,2}>?|->|→|#|#\s?->|is|returns?|returned|gives|shows|still|prints?|(?:一直|总是|还是)?(?:返回|给出|显示|输出|为|是))?\s{0,3}(?:always|still|just|only)?\s{0,2}"
-    r"[`'\"*]{0,3}(?P<answer>True|False|None|\d[\w.+]*|\[[^\]\n]{0,600}\])"
+    r"(?P<question>(?:torch\.)?cuda\.is_available\(\)|torch\.(?:__version__|version\.cuda|version\.hip"
+    r"|cuda\.device_count\(\)|backends\.cudnn\.version\(\)|cuda\.get_arch_list\(\)"
+    r"|_C\._cuda_getDriverVersion\(\)))[`'\")]{0,3}"
+    r"\s{0,3}(?:[:=]{1,2}>?|->|→|#|#\s?->|is|returns?|returned|gives|shows|still|prints?"
+    r"|(?:一直|总是|还是)?(?:返回|给出|显示|输出|为|是))?\s{0,3}(?:always|still|just|only)?\s{0,2}"
+    r"[`'\"*]{0,3}(?P<answer>[Tt]rue|[Ff]alse|TRUE|FALSE|None|\d[\w.+]*|\[[^\]\n]{0,600}\])"
 )
 _PROPERTIES = regex(
     r"_CudaDeviceProperties\(name='(?P<name>[^'\n]{1,80})', major=(?P<major>\d{1,2}), minor=(?P<minor>\d)"
@@ -57,10 +59,12 @@ def read(page: Page, draft: Draft) -> None:
         code = prompt["code"] if prompt else _script(line.text)
         if code and "." in code:
             _dialogue(code, _answers(page, position), draft, interactive=prompt is not None)
-        elif "torch." in line.text:
+        elif "torch." in line.text or "cuda.is_available" in line.text:
             _told_below(page, position, draft)
             for match in _PROSE.finditer(line.text):
-                _answer(match["question"], match["answer"], line, draft, rank=3)
+                question, answer = match["question"], match["answer"]
+                answer = answer.capitalize() if answer.casefold() in ("true", "false") else answer
+                _answer(f"torch.{question.removeprefix('torch.')}", answer, line, draft, rank=3)
         properties = _PROPERTIES.search(line.text)
         if properties:
             capability = f"{properties['major']}.{properties['minor']}"
@@ -157,7 +161,7 @@ def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> 
         if text in ("True", "False"):
             draft.see(fact, text == "True", line, rank=rank)
     elif fact == "torch.device_count":
-        draft.see(fact, int(text) if text.isdigit() else None, line, rank=rank)
+        draft.see(fact, int(text[:6]) if text.isdecimal() else None, line, rank=rank)
     elif fact == "torch.arch_list":
         draft.see(
             fact, tuple(re.findall(r"(?:sm|compute)_\d{2,3}[a-z]?|gfx[0-9a-f]{3,4}", text)) or None, line, rank=rank

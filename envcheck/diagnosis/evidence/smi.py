@@ -203,7 +203,7 @@ def _csv(page: Page, draft: Draft) -> None:
 
 def _csv_row(row: dict[str | None, str], count: int, line: Line, draft: Draft) -> None:
     known = {key: value for key, value in row.items() if key and value and not value.startswith("[")}
-    index = int(known["index"]) if known.get("index", "").isdigit() else count
+    index = int(known["index"][:6]) if known.get("index", "").isdecimal() else count
     if re.fullmatch(_NUMBER, known.get("driver", "")):
         draft.see_many("nvidia.driver_versions", known["driver"], line)
     values: dict[str, object] = {
