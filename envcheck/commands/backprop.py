@@ -153,9 +153,9 @@ def observation(run: Run, ms: float | None = None) -> Observation:
     )
 
 
-def judged(run: Run, book: Book | None = None) -> Gradients | None:
-    """The run judged; None when nothing was measured that could be."""
-    return judge(run, book) if run.values.get("devices") else None
+def judged(run: Run, book: Book | None = None, *, source: str = "") -> Gradients | None:
+    """The run judged (`source`: the file that it was read from); None when nothing was measured that could be."""
+    return judge(run, book, source=source) if run.values.get("devices") else None
 
 
 def with_gradients(system: System, facts: Facts, gradients: Gradients | None) -> Facts:

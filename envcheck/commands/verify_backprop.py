@@ -176,7 +176,7 @@ def _replayed(world: World, source: str) -> Facts:
 
     run = decode(read_text(world, source).encode(), source)
     facts = facts_of(Choice(run.python or "python", "--from", ()), run)
-    return with_gradients(world.system, facts, judged(run))
+    return with_gradients(world.system, facts, judged(run, source=source))
 
 
 def _plot(target: str, examination: Examination) -> None:

@@ -39,13 +39,23 @@ class Step(NamedTuple):
     error: dict[str, str] | None
 
 
-def judge(run: Run, book: Book | None = None) -> Gradients:
+def judge(run: Run, book: Book | None = None, *, source: str = "") -> Gradients:
     """The whole run, judged. `book` may hold truths that were worked out while the worker was busy.
+
+    `source` is the file that the run was read from, if it was.
 
     Raises:
         EnvcheckError: a measurement cannot be read.
     """
-    return _Judge(run, book or Book(run.ask.exact, run.ask.large, run.ask.pool)).gradients()
+    judging = _Judge(run, book or Book(run.ask.exact, run.ask.large, run.ask.pool))
+    try:
+        return judging.gradients()
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        raise EnvcheckError(
+            say("a measurement cannot be read: {why}", why=f"{type(error).__name__}: {error}"),
+            where=f"{source}: {judging.where}" if source else judging.where,
+            code=Exit.USAGE if source else Exit.UNKNOWN,
+        ) from error
 
 
 class _Judge:
@@ -57,15 +67,7 @@ class _Judge:
         self.where = ""
 
     def gradients(self) -> Gradients:
-        try:
-            return self._gradients()
-        except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
-            why = f"{type(error).__name__}: {error}"
-            raise EnvcheckError(
-                say("a measurement cannot be read: {why}", why=why), where=self.where, code=Exit.UNKNOWN
-            ) from error
-
-    def _gradients(self) -> Gradients:
+        """All of it."""
         run, torch = self.run, self.run.values.get("torch") or {}
         references = tuple(self._references())
         self.doubtful = {reference.op for reference in references if not reference.ok}

@@ -2,7 +2,7 @@
 
 ELEMENT = {"float32": 32.0, "bfloat16": 16.0, "float16": 16.0}
 """The largest error of one number, in roundoffs times the condition of the computation."""
-SLOPE = {"float32": 24.0, "bfloat16": 24.0, "float16": 24.0}
+SLOPE = {"float32": 20.0, "bfloat16": 12.0, "float16": 12.0}
 """The largest systematic part of an error, in standard deviations of what rounding alone would leave."""
 REFERENCE = 1e-7
 """How far the float64 reference's derivative may be from its numeric one, relative."""

@@ -1,9 +1,9 @@
 """The result of verify-backprop as one screen: a verdict per device, the worst of each layer, what parted first."""
 
 from collections.abc import Iterable, Iterator
-from math import inf, isfinite
 
-from envcheck.model.gradients import GradientCase, GradientDevice, Gradients, Layer, Parting, Precision
+from envcheck.model.gradients import GradientCase, GradientDevice, Gradients, Layer, Precision
+from envcheck.model.partings import in_words, parted_text, run_text, short
 from envcheck.model.report import Examination
 from envcheck.model.text import Text, say
 from envcheck.render.clean import clean
@@ -69,7 +69,8 @@ class GradientScreen(_Screen):
 
     def _parted(self, case: GradientCase) -> Iterator[str]:
         indent = " " * (self.mark_width + 4)
-        for text in (_first(case), in_words(case.parting) if case.parting else None):
+        found = case.parting
+        for text in (parted_text(case), *((run_text(found), in_words(found)) if found else ())):
             if text is not None:
                 for line in wrap(self.voice(text), self.width - len(indent)):
                     yield indent + self._paint(line, "error")
@@ -163,8 +164,8 @@ def _worst(cases: Iterable[GradientCase]) -> Iterator[Text]:
             op=worst.op,
             dtype=worst.dtype,
             leg=worst.error_leg or "?",
-            error=_short(worst.error),
-            limit=_short(worst.limit),
+            error=short(worst.error),
+            limit=short(worst.limit),
         )
 
 
@@ -185,57 +186,3 @@ def _load(device: GradientDevice) -> Iterator[Text]:
         yield say(
             "{good} of {all} rounds right in {seconds} s", good=good, all=load.rounds, seconds=f"{load.seconds:.3g}"
         )
-
-
-def _first(case: GradientCase) -> Text:
-    """What parted first: operation, dtype, leg and place."""
-    found = case.parting
-    if found is None:
-        return say("first: {op} in {dtype}: {text}", op=case.op, dtype=case.dtype, text=case.text or case.outcome)
-    place = found.leg + (str(list(found.index)) if found.index else "")
-    return say(
-        "first: {op} in {dtype}, {place}{run}: {got}, not {expected}",
-        op=case.op,
-        dtype=case.dtype,
-        place=place,
-        run=f" ({found.run})" if found.run else "",
-        got=_decimal(found.got),
-        expected=_decimal(found.expected),
-    )
-
-
-def in_words(found: Parting) -> Text:
-    """How far it is, in units in the last place and in words."""
-    expected, got = _number(found.expected), _number(found.got)
-    values = {"wrong": found.wrong, "size": found.size, "ulps": f"{found.ulps or 0:,}"}
-    if found.ulps is None or expected is None or got is None:
-        return say("not a number where there should be one, or the reverse; {wrong} of {size} are wrong", **values)
-    off = abs(got - expected) / abs(expected) if expected else inf
-    values["percent"] = f"{off * 100:.2g}"
-    words = (
-        (found.ulps == 1, say("1 ulp: the last bit; {wrong} of {size} numbers are wrong", **values)),
-        (not isfinite(got), say("infinite; {wrong} of {size} numbers are wrong", **values)),
-        (expected == -got, say("{ulps} ulp: the sign is turned; {wrong} of {size} numbers are wrong", **values)),
-        (not got, say("{ulps} ulp: the number is lost; {wrong} of {size} numbers are wrong", **values)),
-        (off < 1e-5, say("{ulps} ulp: the last few bits; {wrong} of {size} numbers are wrong", **values)),
-        (off < 1e-2, say("{ulps} ulp: off by {percent} %; {wrong} of {size} numbers are wrong", **values)),
-        (True, say("{ulps} ulp: another number altogether; {wrong} of {size} numbers are wrong", **values)),
-    )
-    return next(text for fits, text in words if fits)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float.fromhex(text)
-    except ValueError:
-        return None
-
-
-def _decimal(text: str) -> str:
-    number = _number(text)
-    return text if number is None else f"{number:.9g}"
-
-
-def _short(text: str | None) -> str:
-    number = _number(text or "")
-    return "?" if number is None else f"{number:.3g}"

@@ -103,9 +103,13 @@ def _each(function: Callable[[torch.Tensor], torch.Tensor]) -> Change:
 
 
 def _flip(bit: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Flip a bit of float32, or the bit of float64 that means the same."""
+
     def flipped(number: torch.Tensor) -> torch.Tensor:
-        mask = 1 << bit if bit < 31 else -(1 << 31)
-        return (number.reshape(1).view(torch.int32) ^ mask).view(torch.float32)[0]
+        double = number.dtype == torch.float64
+        place = bit if not double else 63 if bit == 31 else bit + 29
+        mask = -(1 << place) if place in (31, 63) else 1 << place
+        return (number.reshape(1).view(torch.int64 if double else torch.int32) ^ mask).view(number.dtype)[0]
 
     return flipped
 
@@ -153,14 +157,13 @@ def _noise(size: float) -> Change:
 
 
 def _bits_kept(bits: int) -> Callable[[torch.Tensor], torch.Tensor]:
-    """float32 numbers rounded to `bits` bits after the leading one."""
+    """Numbers rounded to `bits` bits after the leading one."""
 
     def rounded(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.dtype != torch.float32:
-            return tensor
-        drop = 23 - bits
-        raw = tensor.contiguous().view(torch.int32)
-        return ((raw + (1 << (drop - 1)) - 1 + ((raw >> drop) & 1)) >> drop << drop).view(torch.float32)
+        double = tensor.dtype == torch.float64
+        drop = (52 if double else 23) - bits
+        raw = tensor.contiguous().view(torch.int64 if double else torch.int32)
+        return ((raw + (1 << (drop - 1)) - 1 + ((raw >> drop) & 1)) >> drop << drop).view(tensor.dtype)
 
     return rounded
 
@@ -169,13 +172,13 @@ def _accumulated(dtype: torch.dtype) -> Change:
     """Matrix products whose running sum is kept in `dtype`."""
 
     def change(tensor: torch.Tensor, call: Call) -> torch.Tensor:
-        if call.kernel not in ("mm", "bmm") or tensor.dtype != torch.float32:
+        if call.kernel not in ("mm", "bmm"):
             return tensor
         left, right = call.args[:2]
         total = torch.zeros_like(tensor)
         for k in range(0, left.shape[-1], 4):
             part = torch.matmul(left[..., k : k + 4], right[..., k : k + 4, :])
-            total = (total + part).to(dtype).float()
+            total = (total + part).to(dtype).to(tensor.dtype)
         return total
 
     return change
