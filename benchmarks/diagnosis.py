@@ -33,6 +33,8 @@ def run(runs: int, *arguments: str) -> Result:
     for case in counted:
         primary, second, severity = answer(text_of(case))
         kind = grade(case["cause"], primary, second)
+        if kind == "wrong" and severity.endswith("possible"):
+            kind = "unsure"
         kinds[kind] += 1
         by_cause[case["cause"]][kind] += 1
         if kind != "right":
@@ -68,7 +70,7 @@ def answer(text: str) -> tuple[str | None, str | None, str]:
 
 
 def grade(truth: str, primary: str | None, second: str | None) -> str:
-    """`right`, `second`, `undecided` (no cause named) or `wrong`."""
+    """`right`, `second`, `undecided` (no cause named) or `wrong`; `run` counts a wrong one that says "possible" apart."""
     if primary == truth or (truth.startswith("healthy") and primary in (None, "healthy")):
         return "right"
     if second == truth:
@@ -77,15 +79,16 @@ def grade(truth: str, primary: str | None, second: str | None) -> str:
 
 
 def _result(count: int, kinds: Counter[str], by_cause: dict[str, Counter[str]], misses: list[str]) -> Result:
-    columns = ("right", "second", "undecided", "wrong")
+    columns = ("right", "second", "undecided", "unsure", "wrong")
     rows = [Row(name="all", figures={"cases": count, **{kind: kinds[kind] for kind in columns}})]
     for cause, found in sorted(by_cause.items()):
         rows.append(Row(name=cause, figures={"cases": sum(found.values()), **{kind: found[kind] for kind in columns}}))
     shares = {
         "not right": 1 - kinds["right"] / max(count, 1),
-        "wrong": (kinds["wrong"] + kinds["second"]) / max(count, 1),
+        "wrong and sure of it": kinds["wrong"] / max(count, 1),
+        "wrong at all": (kinds["wrong"] + kinds["second"] + kinds["unsure"]) / max(count, 1),
     }
-    bars = {"not right": 0.10, "wrong": 0.03}
+    bars = {"not right": 0.10, "wrong and sure of it": 0.03, "wrong at all": None}
     ratios = [
         Ratio(name=f"share of cases {name}", median=share, least=share, greatest=share, bar=bars[name])
         for name, share in shares.items()

@@ -264,9 +264,11 @@ def _cache(case: Case) -> _Found | None:
 
 
 def _pip(case: Case) -> _Found | None:
-    if has_cuda(case) is False:
-        return "certain", (*_shown(case), *heard(case.said("already_satisfied"), 1))
-    return None
+    if has_cuda(case) is not False:
+        return None
+    # A bare complaint tells that the build has no CUDA, not how it came: conda, a cache, Windows, Arm and macOS all do.
+    bare = case.pasted and case.torch_version is None and not case.packages
+    return ("possible" if bare else "certain"), (*_shown(case), *heard(case.said("already_satisfied"), 1))
 
 
 _RULES: tuple[tuple[str, Callable[[Case], _Found | None]], ...] = (

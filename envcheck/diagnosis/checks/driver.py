@@ -211,8 +211,14 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
         evidence=(*heard(told), *((exhibits.status(status),) if status else ()), *cards_on_bus(case, 1), *kernel),
         fixes=_load_or_build(case, no_file=no_file),
         severity="warning" if case.build_kind in ("cpu", "rocm", "xpu") else "error",
-        confidence="certain" if live else "likely",
+        confidence="certain" if live else "possible" if _bare(case) else "likely",
     )
+
+
+def _bare(case: Case) -> bool:
+    """Whether nvidia-smi's complaint is all that is known: Secure Boot and nouveau make it, too."""
+    told = [groups for _, groups in case.said("module_not_loaded") if groups]
+    return case.pasted and not told and not case.nvidia_pci and not case.facts.nvidia.driver_versions
 
 
 def _others_hold_all(case: Case) -> bool:
