@@ -8,7 +8,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
 from envcheck.diagnosis.next_steps import next_steps
 from envcheck.model.facts import Sighting
-from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Finding, Report, Verdict
+from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Finding, Report, Status, Verdict
 from envcheck.model.text import Text, say
 
 
@@ -68,8 +68,8 @@ def _judge(one: Check, case: Case) -> tuple[CheckResult, list[Finding]]:
     return _result(one, "fail" if found else "pass"), found
 
 
-def _result(one: Check, status: str, why: Text | None = None) -> CheckResult:
-    return msgspec.convert({"code": one.code, "slug": one.slug, "status": status, "why": why}, CheckResult)
+def _result(one: Check, status: Status, why: Text | None = None) -> CheckResult:
+    return CheckResult(code=one.code, slug=one.slug, status=status, why=why)
 
 
 def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]:
@@ -83,6 +83,7 @@ def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]
         for other in findings:
             explained = any(other.code.startswith(prefix) for prefix in reach[root.code])
             explained = explained and (root.severity != "info" or other.severity == "info")
+            explained = explained and not _rivals(root, other)
             if explained and other.code != root.code and cause.get(root.code) != other.code:
                 cause.setdefault(other.code, root.code)
     cause = {effect: _root(effect, cause) for effect in cause}
@@ -95,6 +96,12 @@ def _link(findings: Sequence[Finding], checks: Iterable[Check]) -> list[Finding]
         )
         for found in findings
     ]
+
+
+def _rivals(root: Finding, other: Finding) -> bool:
+    """Two causes that are both no more than possible stand beside each other."""
+    both = root.confidence == other.confidence == "possible"
+    return both and root.cause is not None and other.cause not in (None, root.cause)
 
 
 def _located(found: Finding, sightings: Mapping[str, tuple[Sighting, ...]]) -> Finding:

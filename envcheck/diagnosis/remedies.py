@@ -60,6 +60,8 @@ def python_of(case: Case) -> str:
 def pip(case: Case, *words: str) -> tuple[str, ...]:
     """`pip` of the examined interpreter as argv; uv's pip where the interpreter has none."""
     if case.facts.python.has_pip is False and words:
+        if words == ("cache", "purge"):
+            return ("uv", "cache", "clean")
         return ("uv", "pip", words[0], "--python", python_of(case), *(word for word in words[1:] if word != "-y"))
     return (python_of(case), "-m", "pip", *words)
 

@@ -151,7 +151,7 @@ def torch_missing(this: Check, case: Case) -> Iterator[Finding]:
         say("torch is not installed in {path}", path=path) if path else say("torch is not installed"),
         evidence=shown,
         fixes=remedies.reinstall_torch(case),
-        confidence="certain" if missing else "possible",
+        confidence="certain" if missing else "likely",
     )
 
 

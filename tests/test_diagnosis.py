@@ -1,0 +1,110 @@
+"""The cause of posted cases: as often right as is claimed, and seldom wrong with certainty."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.diagnosis import TRUSTED, answer, grade, text_of
+
+RAW = Path(__file__).parent / "raw"
+CORPORA = {
+    name: [json.loads(line) for line in (RAW / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+    for name in ("cases", "cases_more")
+}
+
+
+def graded(cases: list[dict[str, Any]]) -> Counter[str]:
+    kinds: Counter[str] = Counter()
+    for case in cases:
+        primary, second, confidence = answer(text_of(case))
+        kind = grade(case["cause"], primary, second)
+        kinds["unsure" if kind == "wrong" and confidence.endswith("possible") else kind] += 1
+    return kinds
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["settled", "all"])
+@pytest.mark.parametrize("name", CORPORA)
+def test_nine_in_ten_causes_are_named(name: str, trusted: bool) -> None:
+    cases = [case for case in CORPORA[name] if not trusted or case["confidence"] in TRUSTED]
+    kinds = graded(cases)
+    assert kinds["right"] >= 0.90 * len(cases)
+    assert kinds["wrong"] <= 0.03 * len(cases)
+
+
+def test_every_case_has_a_source_and_a_cause_and_its_own_number() -> None:
+    cases = [case for corpus in CORPORA.values() for case in corpus]
+    assert all(case["source"] and case["cause"] and case["evidence"] for case in cases)
+    assert len({case["id"] for case in cases}) == len(cases)
+
+
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        ("jetson_generic_wheel", "Jetson Orin Nano, JetPack 6.1\n>>> torch.cuda.is_available()\nFalse\n"),
+        ("jetson_arch_missing", (
+            "JetPack 6.0\nRuntimeError: CUDA error: no kernel image is available for execution\non the "
+            "device\nRuntimeError: CUDA error: no kernel image is available for execution on the device"
+        )),
+        ("wsl_driver", (
+            "me@pc:/mnt/c/Users$ nvidia-smi\nNVIDIA-SMI has failed because it couldn't communicate with the "
+            "NVIDIA driver.\n"
+        )),
+        ("wsl_driver", "| NVIDIA-SMI 535.98    Driver Version: 536.99    CUDA Version: ERR! |\n"),
+        ("container_no_gpu", "root@3f2a1b4c5d6e:/w# nvidia-smi\nbash: nvidia-smi: command not found\n"),
+        ("slurm_no_gpu", "#!/bin/bash\n#SBATCH --time=1:00:00\npython a.py\nRuntimeError: No CUDA GPUs are available"),
+        ("nouveau_bound", "$ lsmod | grep nouveau\nnouveau   1949696  1\n"),
+        ("secure_boot", "modprobe: ERROR: could not insert 'nvidia': Operation not permitted\n"),
+        ("gpu_lost_xid", "Unable to determine the device handle for GPU0000:3B:00.0: Unknown Error\n"),
+        ("fabric_manager_802", "nvidia-fabricmanager.service - NVIDIA fabric manager\n   Active: failed (Result: x)\n"),
+        ("python_too_new", (
+            "UnsatisfiableError: found to be incompatible:\n  - pytorch -> "
+            "python[version='>=3.8,<3.9.0a0|>=3.9,<3.10.0a0']\nYour python: python=3.12\n"
+        )),
+        ("python_too_old", (
+            "DEPRECATION: Python 3.5 reached the end of its life\nERROR: Could not find a version that "
+            "satisfies the requirement torch==1.8.1+cu102\n"
+        )),
+        ("glibc_too_old", (
+            "ERROR: torch-2.6.0-cp310-cp310-manylinux_2_28_x86_64.whl is not a supported wheel on this "
+            "platform.\nldd (GNU libc) 2.17\nPython 3.10.18\n"
+        )),
+        ("no_cuda_on_macos", (
+            "Python 3.10.9 (main, Dec 2022) [Clang 13.0.0] on darwin\nAssertionError: Torch not compiled "
+            "with CUDA enabled\n"
+        )),
+        ("other_interpreter", (
+            "<ipython-input-1-c0> in <module>\n----> 1 import torch\nModuleNotFoundError: No module named "
+            "'torch'\n"
+        )),
+        ("cpu_build_conda", "  pytorch   conda-forge/linux-64::pytorch-2.1.0-cpu_generic_py310h1_0\n"),
+        ("user_site_shadow", ">>> torch.__file__\n'/home/u/.local/lib/python3.8/site-packages/torch/__init__.py'\n"),
+        ("rocm_wrong_wheel", "AMD Radeon RX 6800 XT\ntorch 2.1.0+cpu\n"),
+        ("stub_libcuda_34", "CUDA error: error code 34\n"),
+    ],
+)  # fmt: skip
+def test_ways_to_say_it(cause: str, text: str) -> None:
+    assert answer(text)[0] == cause
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "torch 2.3.1+cu121\n>>> torch.cuda.is_available()\nTrue\n",
+        "PyTorch version: 2.3.1+cu121\nIs CUDA available: True\nNvidia driver version: 550.54.15\n",
+        "The docs speak of Jetson boards at https://example.com/jetson/ and of WSL 1 or WSL 2.\n",
+        "I have read about nouveau and about Secure Boot, and my trainer runs well.\n",
+    ],
+)
+def test_what_is_only_mentioned_is_no_finding(text: str) -> None:
+    primary, _, _ = answer(text)
+    assert primary in (None, "healthy")
+
+
+def test_two_causes_that_are_equally_good_are_both_named() -> None:
+    text = "ERROR: Could not find a version that satisfies the requirement torch==1.9.1 (from versions: 0.1.2)\n"
+    first, second, confidence = answer(text)
+    assert {first, second} == {"python_32bit", "python_too_new"}
+    assert confidence.endswith("possible")
