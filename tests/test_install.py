@@ -282,6 +282,34 @@ def test_auto_takes_the_mirror_that_truly_serves_the_wheel(
     assert "loop:" in shown.err
 
 
+HALF = """#!/bin/sh
+[ "$2" = install ] || exec {uv} "$@"
+mkdir -p {site}/torch {info}
+printf 'Metadata-Version: 2.1\\nName: torch\\nVersion: 2.15.0+cpu\\n' > {info}/METADATA
+printf 'torch/__init__.py,,\\ntorch/big.py,,\\ntorch-2.15.0+cpu.dist-info/METADATA,,\\n' > {info}/RECORD
+printf 'torch-2.15.0+cpu.dist-info/RECORD,,\\n' >> {info}/RECORD
+echo > {site}/torch/__init__.py
+echo 'error: Failed to install: No space left on device (os error 28)' >&2
+exit 2
+"""
+
+
+def test_half_a_torch_is_taken_away_again(here: dict[str, str], fresh: str, site: Site, tmp_path: Path) -> None:
+    """What uv does on a full disk: the package counts as installed, and most of its files are not there."""
+    folder = site_packages(fresh)
+    program = tmp_path / "bin" / "uv"
+    program.parent.mkdir()
+    info = folder / "torch-2.15.0+cpu.dist-info"
+    program.write_text(HALF.format(uv=f"{SCRIPTS}/uv", site=folder, info=info), encoding="utf-8")
+    program.chmod(0o755)
+    mirror(here, site)
+    done = install({**here, "PATH": f"{program.parent}:{here['PATH']}"}, fresh, "--yes", "--mirror", "loop")
+    assert done.code == 4
+    assert "EC638" in done.err
+    assert "Taken away again, for they may be incomplete: torch 2.15.0+cpu" in done.err
+    assert not list(folder.glob("torch*"))
+
+
 # --- interrupted --------------------------------------------------------------------------------------------------
 
 

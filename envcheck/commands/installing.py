@@ -16,6 +16,8 @@ from envcheck.model.versions import numbers
 
 LOOK_AGAIN = 180.0
 """Seconds for the second look: the first import of a fresh torch reads gigabytes."""
+LOOK_FOR_HALVES = 15.0
+"""Seconds in which the packages that a broken step left are looked for."""
 ASK_FIRST = 5.0
 """Seconds in which the package servers must answer before the download."""
 _ERRORS = ("EC6",)
@@ -26,9 +28,14 @@ def carry_out(world: World, facts: Facts, build: Build, steps: Sequence[Fix], *,
     _preflight(world, facts, steps)
     for step in steps:
         world.write("\n")
-        failure = _run(world, step)
+        try:
+            failure = _run(world, step)
+        except KeyboardInterrupt:
+            _take_back(world, facts, step, python)
+            raise
         if failure is not None:
             _explain(world, facts, step, failure)
+            _take_back(world, facts, step, python)
             return Exit.STEP
     if steps[0].argv[0] in ("conda", "mamba", "pixi", "poetry"):
         world.write("\n" + world.voice(say("Activate the environment, then run: envcheck doctor")) + "\n")
@@ -77,6 +84,40 @@ def _run(world: World, step: Fix) -> str | None:
             code=Exit.STEP,
         )
     return None if ran.state == "ok" else ran.stdout or (ran.detail or ran.state)
+
+
+def _take_back(world: World, facts: Facts, step: Fix, python: str | None) -> None:
+    """Take away what a broken step left: an installer calls a package installed before all its files are there."""
+    from envcheck.probes.collect import Options, collect
+    from envcheck.probes.follow import follow
+
+    start = _uninstaller(step.argv)
+    if facts.packages is None or start is None:
+        return
+    before = {package.name: package.version for package in facts.packages}
+    now = collect(world.system, Options(python=python, deadline=LOOK_FOR_HALVES, torch=False)).packages or ()
+    halves = [one for one in now if before.get(one.name) != one.version]
+    if not halves:
+        return
+    argv = [*start, *(one.name for one in halves)]
+    ran = follow(_real(world, argv), _environment(world), world.system.cwd(), lambda _: None)
+    names = ", ".join(f"{one.name} {one.version}" for one in halves)
+    if ran.state == "ok":
+        world.warn(say("Taken away again, for they may be incomplete: {names}", names=names))
+    else:
+        world.warn(say("These may be incomplete; uninstall them before the next try: {names}", names=names))
+    gone = ", ".join(f"{one.name} {before[one.name]}" for one in halves if one.name in before)
+    if gone:
+        world.warn(say("Replaced, and no longer there: {names}", names=gone))
+
+
+def _uninstaller(argv: Sequence[str]) -> tuple[str, ...] | None:
+    """The beginning of the command that undoes an `install` of pip or uv; conda undoes its own."""
+    if "install" not in argv or not {"pip", "uv"} & set(argv):
+        return None
+    if argv[:2] == ("uv", "pip"):
+        return ("uv", "pip", "uninstall", *argv[3:5]) if argv[3:4] == ("--python",) else None
+    return (*argv[: argv.index("install")], "uninstall", "-y")
 
 
 def _real(world: World, argv: Sequence[str]) -> list[str]:
