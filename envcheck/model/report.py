@@ -13,6 +13,7 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 Confidence = Literal["certain", "likely", "possible"]
 CONFIDENCES: tuple[Confidence, ...] = ("certain", "likely", "possible")
 Verdict = Literal["healthy", "problem", "unknown"]
+Status = Literal["pass", "fail", "skipped", "unknown"]
 
 
 class Evidence(Value, frozen=True, kw_only=True):
@@ -61,7 +62,7 @@ class CheckResult(Value, frozen=True, kw_only=True):
 
     code: str
     slug: str
-    status: Literal["pass", "fail", "skipped", "unknown"]
+    status: Status
     why: Text | None = None
 
 

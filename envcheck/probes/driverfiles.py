@@ -28,6 +28,7 @@ _PACKAGE = regex(
     r"(?:nvidia-(?:driver|dkms|kernel|utils|open|headless|fabricmanager|compute|container-toolkit|persistenced)"
     r"|libnvidia-(?:compute|ml)|libcuda1|cuda-(?:drivers|compat)|linux-modules-nvidia|nvidia(?=$|-lts|-dkms))"
 )
+_BEGINNINGS = regex(rb"\nPackage: (?:(?:lib)?nvidia|libcuda|cuda-|linux-modules-nvidia)")
 _NODES = regex(r"nvidia(?:\d{1,4}|ctl|-uvm|-uvm-tools|-modeset|-caps)?|dxg|nvhost-ctrl-gpu|nvhost-gpu|nvmap")
 MAX_GPUS = 64
 OPEN_LIMIT = 1.0
@@ -201,9 +202,11 @@ def _packages(system: System) -> tuple[str, ...] | None:
 
 def _dpkg(status: bytes) -> Iterator[str]:
     """Installed driver packages of dpkg's status file, which holds thousands of stanzas: only theirs are parsed."""
-    for stanza in status.split(b"\n\n"):
-        head = stanza.lstrip(b"\n")[:128].partition(b"\n")[0]
-        if not head.startswith(b"Package: ") or not _PACKAGE.match(name := head[9:].decode("utf-8", "replace")):
+    text = b"\n" + status
+    for beginning in _BEGINNINGS.finditer(text):
+        stanza = text[beginning.start() + 1 : text.find(b"\n\n", beginning.end()) % (len(text) + 1)]
+        name = stanza[9:128].partition(b"\n")[0].decode("utf-8", "replace")
+        if not _PACKAGE.match(name):
             continue
         fields = dict(_field(line) for line in stanza.decode("utf-8", "replace").splitlines()[:64])
         if fields.get("Status", "").endswith(" installed"):

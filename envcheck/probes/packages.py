@@ -1,5 +1,6 @@
 """From the target worker's answers to `Python`, `Package` and `Torch`. Pure: what is no such thing is left out."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -214,12 +215,17 @@ def _dict(values: Mapping[str, Any], step: str) -> Mapping[str, Any]:
 
 def _struct(kind: type[Struct], known: Mapping[str, Any]) -> Struct:
     """A struct of what has the right type; a value that a broken torch made up is dropped, not believed."""
-    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    ours = {name: value for name, value in known.items() if name in kind.__struct_fields__}
+    try:
+        return msgspec.convert(ours, kind)
+    except msgspec.ValidationError:
+        return msgspec.convert(_right(kind, ours), kind)
+
+
+def _right(kind: type[msgspec.Struct], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that have the type of their field."""
     right = {}
-    for name, value in known.items():
-        if name in fields:
-            try:
-                right[name] = msgspec.convert(value, fields[name])
-            except msgspec.ValidationError:
-                continue
-    return msgspec.convert(right, kind)
+    for field in msgspec.structs.fields(kind):
+        with contextlib.suppress(msgspec.ValidationError, KeyError):
+            right[field.name] = msgspec.convert(known[field.name], field.type)
+    return right

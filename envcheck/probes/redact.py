@@ -82,14 +82,12 @@ def secrets_of(system: System) -> Secrets:
 def redact(facts: Facts, secrets: Secrets) -> Facts:
     """The same facts without secrets; doing it twice changes nothing."""
     pen = _Pen(secrets)
-    document = msgspec.to_builtins(facts)
-    for room in ("nvidia", *sorted(_ADDRESS_ROOMS)):
-        document[room] = pen.walk(document[room], room)
-    for room in document.keys() - _ADDRESS_ROOMS - {"nvidia"}:
-        document[room] = pen.walk(document[room], room)
-    groups = document["host"]["groups"]
-    document["host"]["groups"] = None if groups is None else [name for name in groups if name.lower() in _GROUPS]
-    return msgspec.convert({**document, "redacted": True}, Facts)
+    first = ("nvidia", *sorted(_ADDRESS_ROOMS))
+    rooms = dict.fromkeys((*first, *facts.__struct_fields__))
+    struck: dict[str, Any] = {room: pen.walk(getattr(facts, room), room) for room in rooms}
+    groups = tuple(name for name in facts.host.groups or () if name.lower() in _GROUPS)
+    host = msgspec.structs.replace(struck["host"], groups=None if facts.host.groups is None else groups)
+    return msgspec.structs.replace(facts, **{**struck, "host": host, "redacted": True})
 
 
 class _Pen:
@@ -109,13 +107,16 @@ class _Pen:
         self._hosts = _any_of(secrets.hosts, r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])", re.IGNORECASE)
 
     def walk(self, value: Any, room: str) -> Any:
-        """`value` (of JSON) with every text in it struck out."""
+        """`value` (one of the facts) with every text in it struck out."""
         if isinstance(value, str):
             return self.text(value, room)
-        if isinstance(value, (list, tuple)):
-            return [self.walk(item, room) for item in value]
+        if isinstance(value, (tuple, list)):
+            return type(value)([self.walk(item, room) for item in value])
         if isinstance(value, dict):
             return {key: self.walk(item, room) for key, item in value.items()}
+        if isinstance(value, msgspec.Struct):
+            fields = {name: self.walk(getattr(value, name), room) for name in value.__struct_fields__}
+            return type(value)(**fields)
         return value
 
     def text(self, text: str, room: str) -> str:
@@ -127,9 +128,10 @@ class _Pen:
             text = _BARE_LOGIN.sub(HIDDEN + "@", text)
         if any(mark in text for mark in "/\\@ \n"):
             text = self._places(text)
-        if "-" in text:
+        if text.count("-") > 3:
             text = _UUID.sub(lambda found: self._uuid(found[0]), text)
-            text = _SHORT_UUID.sub(lambda found: self._uuid(found[0]), text) if room == "variables" else text
+        if room == "variables" and ("GPU-" in text or "MIG-" in text):
+            text = _SHORT_UUID.sub(lambda found: self._uuid(found[0]), text)
         if text.count(".") > 2 or "::" in text:
             text = self._without_addresses(text, room)
         return text
@@ -138,7 +140,8 @@ class _Pen:
         """Paths and sentences without home, user and host."""
         if self._homes:
             text = self._homes.sub(HOME, text)
-        text = _OTHERS_HOME.sub(self._other, text)
+        if "home" in (lower := text.lower()) or "users" in lower:
+            text = _OTHERS_HOME.sub(self._other, text)
         if self._names:
             text = self._names.sub(lambda found: "user" if text[found.end() : found.end() + 1] == "_" else USER, text)
         return self._hosts.sub("host", text) if self._hosts else text
