@@ -18,7 +18,7 @@ from envcheck.model.errors import Exit
 from envcheck.model.facts import Facts
 from envcheck.model.report import Finding, Report, Severity, Verdict
 from envcheck.model.text import say
-from envcheck.render.document import SCHEMA_FILE
+from envcheck.render.schema import SCHEMA_FILE
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
 HEALTHY = FOLDER / "healthy-cpu.json"

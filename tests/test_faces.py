@@ -19,6 +19,7 @@ from envcheck.model.text import say
 from envcheck.render import console, document, markdown
 from envcheck.render.layout import cells
 from envcheck.render.phrases import command_lines
+from envcheck.render.schema import SCHEMA_FILE
 from envcheck.render.terminal import ASCII, SYMBOLS, Terminal
 from envcheck.render.voice import Voice
 
@@ -39,7 +40,7 @@ def stream(encoding: str = "utf-8") -> io.TextIOWrapper:
 
 @cache
 def validator() -> Any:
-    return jsonschema.Draft202012Validator(json.loads(document.SCHEMA_FILE.read_text("utf-8")))
+    return jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
 
 
 def sample(**changes: Any) -> Examination:

@@ -6,7 +6,7 @@ import jsonschema
 from helpers.tool import ROOT, tool
 
 from envcheck.diagnosis.checks import CHECKS
-from envcheck.render.document import SCHEMA_FILE
+from envcheck.render.schema import SCHEMA_FILE
 
 
 def test_the_schema_is_current_and_valid() -> None:

@@ -16,11 +16,12 @@ from envcheck.model.report import Examination
 from envcheck.render import console, document, markdown
 from envcheck.render.layout import cells
 from envcheck.render.phrases import command_lines
+from envcheck.render.schema import SCHEMA_FILE
 from envcheck.render.terminal import ASCII, SYMBOLS, Terminal
 from envcheck.render.voice import Voice
 
 FILES = sorted((Path(__file__).parent / "machines").glob("*.json"))
-VALIDATOR = jsonschema.Draft202012Validator(json.loads(document.SCHEMA_FILE.read_text("utf-8")))
+VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
 HAN = re.compile(r"[\u4e00-\u9fff]")
 WORLD = World()
 

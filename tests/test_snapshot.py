@@ -17,7 +17,7 @@ from envcheck.commands.world import World
 from envcheck.model.codec import decode
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.probes.system import System
-from envcheck.render.document import SCHEMA_FILE
+from envcheck.render.schema import SCHEMA_FILE
 
 HERE = ["--python", sys.executable, "--no-torch"]
 

@@ -13,7 +13,7 @@ import pytest
 from helpers.cli import Result, invoke
 from helpers.standin import stand_in
 
-from envcheck.render.document import SCHEMA_FILE
+from envcheck.render.schema import SCHEMA_FILE
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
 HERE = ("verify-backprop", "--python", sys.executable)

@@ -37,7 +37,7 @@ def schema() -> dict[str, Any]:
 
 def main() -> int:
     sys.path.insert(0, str(ROOT))
-    from envcheck.render.document import SCHEMA_FILE
+    from envcheck.render.schema import SCHEMA_FILE
 
     if "--check" in sys.argv:
         current = SCHEMA_FILE.is_file() and SCHEMA_FILE.read_text("utf-8") == text()

@@ -1,6 +1,7 @@
 """Releases of torch, their companions, and every official build, unfolded from compact rows."""
 
 from collections.abc import Iterator
+from functools import cache
 
 from envcheck.catalogue import capabilities
 from envcheck.catalogue.files import Source
@@ -54,6 +55,7 @@ def builds(table: Releases, known: capabilities.Capabilities) -> tuple[Build, ..
     return tuple(sorted(every, key=lambda build: order[build.torch], reverse=True))
 
 
+@cache
 def toolkit(variant: str) -> str | None:
     """The CUDA toolkit of a variant: `cu126` -> `12.6`, `cu92` -> `9.2`; None for the others."""
     digits = variant[2:]
@@ -83,6 +85,11 @@ def _unfold(table: Releases, row: Wheels, known: capabilities.Capabilities) -> I
                 on_default_index=default,
                 os_version=row.macos,
                 tag=row.tag,
-                source="; ".join(dict.fromkeys(text for text in (source.what, told) if text)),
+                source=_both(source.what, told),
                 date=source.date,
             )
+
+
+@cache
+def _both(*sources: str) -> str:
+    return "; ".join(dict.fromkeys(text for text in sources if text))

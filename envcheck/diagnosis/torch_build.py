@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 from envcheck.catalogue.software import limit
@@ -113,6 +114,7 @@ def rocm_asked(case: Case) -> str | None:
     return asked(case, _ROCM_INDEX)
 
 
+@lru_cache(maxsize=1)
 def cpu_build(case: Case) -> CpuBuild | None:
     """Why this torch has no CUDA, by the first rule that answers; None: it has, or nothing says that it has not."""
     if has_cuda(case) or case.facts.torch.hip or case.facts.torch.xpu or case.build_kind in ("rocm", "xpu"):

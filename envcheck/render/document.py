@@ -5,7 +5,6 @@ commands never are. In `argv` and `shell` a leading `~` stands for the home dire
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -27,8 +26,6 @@ from envcheck.model.report import (
 )
 from envcheck.render.terminal import can_show
 from envcheck.render.voice import Voice
-
-SCHEMA_FILE = Path(__file__).parent / "report.schema.json"
 
 
 class Target(Value, frozen=True, kw_only=True):
