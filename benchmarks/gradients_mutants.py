@@ -180,7 +180,7 @@ def _beyond(device: GradientDevice) -> bool:
     return exact or probed or any(far(case) for case in device.of("random"))
 
 
-# assert_close ----------------------------------------------------------------------------------------------------------
+# assert_close ---------------------------------------------------------------------------------------------------------
 
 
 def complaints(found: Run, book: Book) -> set[str]:
@@ -230,7 +230,7 @@ def _close(got: Iterable[float], true: Iterable[float], dtype: str, *, spread: b
     return True
 
 
-# gradcheck -------------------------------------------------------------------------------------------------------------
+# gradcheck ------------------------------------------------------------------------------------------------------------
 
 
 @cache
