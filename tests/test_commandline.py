@@ -408,6 +408,19 @@ def test_the_requirements_file_installs_what_it_says(site: Site, tmp_path: Path,
     assert found["torch"] == "2.11.0+cu126 cu126"
 
 
+def test_the_project_file_is_one_that_uv_syncs(site: Site, tmp_path: Path) -> None:
+    way = Route(torch=site.url("/whl/cu126"), default=site.url("/simple"))
+    place = Place(python_version=f"{sys.version_info[0]}.{sys.version_info[1]}")
+    text = render("pyproject", build("2.11.0", "cu126"), way, CATALOGUE, place, COMPANIONS)
+    (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "UV_NO_CACHE": "1", "UV_NO_SYSTEM_CONFIG": "1"}
+    command = [TOOLS["uv"][0], "sync", "--python", sys.executable]
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path, timeout=100, capture_output=True)
+    there = {path.name for path in (tmp_path / ".venv").rglob("*.dist-info")}
+    assert "torch-2.11.0+cu126.dist-info" in there
+    assert "numpy-2.1.0.dist-info" in there
+
+
 def facts(**torch: object) -> Facts:
     return Facts(
         host=Host(os="linux", machine="x86_64", libc="glibc", libc_version="2.35"),
