@@ -134,6 +134,20 @@ def test_other_seeds_and_more_rounds(tmp_path: Path) -> None:
     assert gradients["devices"][0]["load"]["seconds"] >= 0.1
 
 
+def test_the_doctor_looks_deeper_when_asked(bare_python: str, tmp_path: Path) -> None:
+    environ = {"PATH": os.defpath, "HOME": str(tmp_path)}
+    deep = invoke("doctor", "--deep", "--python", sys.executable, "--format", "json", environ=environ)
+    made = document(deep)
+    assert made["facts"]["gradients"]["devices"][0]["verdict"] == "trusted"
+    assert made["facts"]["host"]["os"] is not None
+    assert {check["status"] for check in made["report"]["checks"] if check["code"] == "EC502"} == {"pass"}
+    without = document(invoke("doctor", "--deep", "--python", bare_python, "--format", "json", environ=environ))
+    assert without["facts"]["gradients"] is None
+    assert [probe["state"] for probe in without["report"]["probes"] if probe["look"] == "backprop"] == ["skipped"]
+    assert invoke("doctor", "--deep", "--no-torch", environ=environ).code == 2
+    assert invoke("doctor", "--deep", "--from", "x.json", environ=environ).code == 2
+
+
 # GPUs
 
 
@@ -278,11 +292,13 @@ import torch
 
 
 def test_a_crash_in_one_case_is_named_and_the_others_go_on(tmp_path: Path) -> None:
-    patch = (
-        "import ctypes\n"
-        "conv1d = torch.nn.functional.conv1d\n"
-        "torch.nn.functional.conv1d = lambda x, *a, **k: ctypes.string_at(0) if x.dtype is torch.bfloat16 else conv1d(x, *a, **k)"
-    )
+    patch = """
+import ctypes
+true = torch.nn.functional.conv1d
+def crashing(x, *args, **more):
+    return ctypes.string_at(0) if x.dtype is torch.bfloat16 else true(x, *args, **more)
+torch.nn.functional.conv1d = crashing
+"""
     _, made = broken(tmp_path, PATCHED.format(patch=patch), "--seconds", "0", code=1)
     assert made["report"]["primary"]["code"] == "EC508"
     (device,) = made["facts"]["gradients"]["devices"]

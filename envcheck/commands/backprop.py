@@ -7,14 +7,14 @@ from typing import Any, NamedTuple
 import msgspec
 
 from envcheck import __version__
-from envcheck.gradients.ask import Ask, script
+from envcheck.gradients.ask import Ask, make_ask, script
 from envcheck.gradients.judge import judge
 from envcheck.gradients.judge_exact import Book
 from envcheck.gradients.record import Run
 from envcheck.model.facts import Facts, Observation, Python, Torch
 from envcheck.model.gradients import GradientDevice, Gradients
 from envcheck.probes.child import Worker, WorkerResult
-from envcheck.probes.interpreter import Choice
+from envcheck.probes.interpreter import Choice, choose
 from envcheck.probes.system import System
 
 LOOK = "backprop"
@@ -171,6 +171,16 @@ def with_gradients(system: System, facts: Facts, gradients: Gradients | None) ->
     devices = tuple(map(_restored, gradients.devices, clean.gradients.devices))
     whole = msgspec.structs.replace(clean.gradients, devices=devices, epochs=gradients.epochs)
     return msgspec.structs.replace(clean, gradients=whole)
+
+
+def deepened(system: System, facts: Facts, python: str | None, limit: float) -> Facts:
+    """The facts of a machine with the gradients of the same interpreter, measured in at most `limit` seconds."""
+    if facts.torch.imported is not True:
+        seen = Observation(look=LOOK, state="skipped", detail="torch is not imported")
+        return msgspec.structs.replace(facts, observations=(*facts.observations, seen))
+    run, book, _ = measure(system, choose(system, python).path, make_ask(), time.monotonic() + limit)
+    whole = msgspec.structs.replace(facts, observations=(*facts.observations, observation(run)))
+    return with_gradients(system, whole, judged(run, book))
 
 
 def _reduced(device: GradientDevice) -> GradientDevice:

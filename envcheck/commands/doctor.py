@@ -29,10 +29,12 @@ class Asked(NamedTuple):
     ignore: Sequence[str]
     fail_on: str
     verbose: bool
+    deep: bool
 
 
 @command("doctor")
 @looking_options
+@option("--deep", is_flag=True, help="Check the numbers of back-propagation too (as verify-backprop does).")
 @option("--format", "face", type=click.Choice(FORMATS), default="console", help="How to show the report.")
 @option("--from", "source", metavar="FILE", help="Judge a snapshot or pasted text (- for standard input), not here.")
 @option("--save", metavar="FILE", help="Write what was seen, redacted, to a file that --from reads.")
@@ -69,11 +71,20 @@ def doctor(world: World, /, **given: Any) -> int:
 
 def _facts(world: World, asked: Asked) -> Facts:
     if asked.source is None:
-        return look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch)
-    if asked.python is not None or not asked.torch:
-        what = say("--from judges a file; --python and --no-torch are for this machine")
+        facts = look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch)
+        return _deepened(world, facts, asked) if asked.deep else facts
+    if asked.python is not None or not asked.torch or asked.deep:
+        what = say("--from judges a file; --python, --no-torch and --deep are for this machine")
         raise EnvcheckError(what, mend=say("leave one of them out"))
     return facts_from(world, asked.source)
+
+
+def _deepened(world: World, facts: Facts, asked: Asked) -> Facts:
+    from envcheck.commands.backprop import deepened
+
+    if not asked.torch:
+        raise EnvcheckError(say("--deep needs torch"), mend=say("leave --no-torch out"))
+    return deepened(world.system, facts, asked.python, asked.deadline)
 
 
 def render(world: World, examination: Examination, face: str, *, verbose: bool) -> str:
