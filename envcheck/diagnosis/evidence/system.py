@@ -9,7 +9,8 @@ from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 
 _NVRM = regex(
-    r"NVRM version:\s+NVIDIA UNIX\s+(?P<open>Open )?(?:Kernel Module for\s+)?(?P<machine>x86_64|aarch64|arm64)?"
+    r"NVRM(?: version)?:\s+(?:loading )?NVIDIA UNIX\s+"
+    r"(?P<open>Open )?(?:Kernel Module for\s+)?(?P<machine>x86_64|aarch64|arm64)?"
     r"(?:\s+Kernel Module)?\s+(?P<version>\d{3}\.\d+(?:\.\d+)?)"
 )
 _NVCC = regex(r"Cuda compilation tools, release (?P<release>\d+\.\d+)(?:, V(?P<version>[\d.]+))?")
