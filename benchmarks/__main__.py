@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-NAMES = ("startup", "doctor", "faults", "picks", "gradients", "diagnosis")
+NAMES = ("startup", "doctor", "faults", "picks", "gradients", "diagnosis", "robust")
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 
