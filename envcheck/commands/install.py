@@ -173,11 +173,13 @@ def _look(world: World, asked: Asked) -> Facts:
 
 
 def _read_ahead(world: World) -> None:
+    from contextlib import suppress
     from importlib import import_module
 
-    world.catalogue.builds()
-    for module in ("recommend.advice", "recommend.sources", "recommend.commandline", "render.plans"):
-        import_module(f"envcheck.{module}")
+    with suppress(Exception):  # it comes again where somebody waits for it
+        world.catalogue.builds()
+        for module in ("recommend.advice", "recommend.sources", "recommend.commandline", "render.plans"):
+            import_module(f"envcheck.{module}")
 
 
 def _wish(asked: Asked, manager: Manager) -> Wish:
