@@ -83,5 +83,5 @@ def train(dtype: str = "float64", epochs: int = EPOCHS) -> Loop:
 
 def ask() -> dict[str, Any]:
     """What the worker needs to do the same in torch."""
-    loop = {"start": START, "rate": RATE, "epochs": EPOCHS, "predict": PREDICT, "x": XS, "y": YS}
+    loop = {"start": START, "rate": RATE, "epochs": EPOCHS, "predict": PREDICT, "x": [*XS], "y": [*YS]}
     return {"net": NET, "loop": loop}

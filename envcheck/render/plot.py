@@ -14,12 +14,12 @@ FORMATS = ("png", "svg")
 
 def format_of(path: str) -> str:
     """`png` or `svg`, from the ending of the file's name; raises EnvcheckError for any other."""
-    ending = path.rpartition(".")[2].lower()
-    if ending not in FORMATS:
+    name, _, ending = path.rpartition(".")
+    if not name or ending.lower() not in FORMATS:
         raise EnvcheckError(
             say("a plot is a .png or .svg file"), where=path, mend=say("give a name that ends in .png or .svg")
         )
-    return ending
+    return ending.lower()
 
 
 def draw(gradients: Gradients, form: str) -> bytes:
