@@ -11,6 +11,7 @@ from envcheck.model.text import say
 
 LARGEST = 128 * 2**20
 """Bytes; nothing that a person pastes or a snapshot holds comes near."""
+_GIVE = say("give the name of a file, or - and write to standard input")
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 
 
@@ -77,13 +78,16 @@ def _read(world: World, source: str) -> bytes:
     try:
         if source == "-":
             data = _capped(getattr(world.stdin, "buffer", None), world)
+        elif Path(source).is_fifo():
+            data = _piped(source)
         else:
             with Path(source).open("rb") as file:
                 data = _capped(file, world)
     except OSError as error:
-        raise EnvcheckError(say("cannot read: {reason}", reason=error.strerror or error), where=source) from None
+        what = say("cannot read: {reason}", reason=error.strerror or error)
+        raise EnvcheckError(what, where=source, mend=_GIVE) from None
     except ValueError:  # a NUL in the name
-        raise EnvcheckError(say("cannot read: {reason}", reason="not a file name"), where=source) from None
+        raise EnvcheckError(say("not a file name"), where=source, mend=_GIVE) from None
     if len(data) > LARGEST:
         what = say("larger than {size} MiB: not read", size=LARGEST // 2**20)
         raise EnvcheckError(what, where=source, mend=say("keep the part that matters"))
@@ -94,6 +98,20 @@ def _capped(file: BinaryIO | None, world: World) -> bytes:
     if file is None:  # a text stream without bytes behind it, as tests hand in
         return world.stdin.read(LARGEST + 1).encode("utf-8", "surrogatepass")
     return file.read(LARGEST + 1)
+
+
+def _piped(source: str) -> bytes:
+    """What comes through a named pipe: without a writer it would never end, so that is an error."""
+    descriptor = os.open(source, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as pipe:
+        try:
+            first = os.read(descriptor, 1)
+        except BlockingIOError:
+            first = None
+        if first == b"":
+            raise EnvcheckError(say("a pipe that nobody writes to"), where=source, mend=_GIVE)
+        os.set_blocking(descriptor, True)
+        return (first or b"") + pipe.read(LARGEST + 1)
 
 
 def _cannot_write(target: str, error: OSError) -> EnvcheckError:

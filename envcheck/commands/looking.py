@@ -66,13 +66,15 @@ def look(world: World, *, python: str | None, deadline: float, torch: bool) -> F
 
 def _prepare(world: World, torch: bool) -> None:
     """Do what comes after the look already while it waits for its children: imports, and the tables of builds."""
+    from contextlib import suppress
     from importlib import import_module
 
-    for module in ("diagnosis.checks", "diagnosis.diagnose", "render.console"):
-        import_module(f"envcheck.{module}")
-    world.catalogue.builds()
-    if torch:  # a wait of a second
-        import_module("envcheck.recommend.resolve")
+    with suppress(Exception):  # whatever it is, it comes again where somebody waits for it
+        for module in ("diagnosis.checks", "diagnosis.diagnose", "render.console"):
+            import_module(f"envcheck.{module}")
+        world.catalogue.builds()
+        if torch:  # a wait of a second
+            import_module("envcheck.recommend.resolve")
 
 
 def facts_from(world: World, source: str) -> Facts:

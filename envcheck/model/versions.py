@@ -12,7 +12,7 @@ _NUMBERS = regex(r"\d+")
 def numbers(version: str) -> tuple[int, ...]:
     """`"535.183.01"` -> `(535, 183, 1)`; text after the first space or `+` or `-` does not count."""
     head = re.split(r"[ +-]", version.strip(), maxsplit=1)[0]
-    return tuple(int(part) for part in _NUMBERS.findall(head)[:6])
+    return tuple(int(part[:9]) for part in _NUMBERS.findall(head)[:6])
 
 
 def at_least(version: str, minimum: str) -> bool:

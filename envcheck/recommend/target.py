@@ -185,7 +185,7 @@ def _selected(facts: Facts) -> tuple[tuple[Gpu, ...], tuple[Text, ...]]:
 
 
 def _meant(word: str, gpu: Gpu) -> bool:
-    if word.isdigit():
+    if word.isdecimal() and len(word) < 10:
         return int(word) == gpu.index
     return any(uuid.startswith(word) for uuid in (gpu.uuid or "", *(gpu.mig_devices or ())))
 

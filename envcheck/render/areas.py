@@ -16,6 +16,7 @@ Line = tuple[Text, ...]
 
 _VENDORS = {"10de": "NVIDIA", "1002": "AMD", "8086": "Intel"}
 _DIED = ("failed", "timeout", "crashed")
+_MOST_LINES = 16
 
 
 class Area(NamedTuple):
@@ -38,7 +39,15 @@ def areas(examination: Examination) -> tuple[Area, ...]:
     """The overview, in the order in which one thing needs the other; areas without anything to say are left out."""
     facts, found = examination.facts, examination.report.findings
     made = (_area(name, look(facts), [one for one in found if area_of(one) == key]) for key, name, look in _AREAS)
-    return tuple(area for area in made if area.lines or area.mark in ("error", "warning"))
+    return tuple(_bounded(area) for area in made if area.lines or area.mark in ("error", "warning"))
+
+
+def _bounded(area: Area) -> Area:
+    """A screen is for a machine, not for ten thousand GPUs."""
+    more = len(area.lines) - _MOST_LINES
+    if more < 1:
+        return area
+    return area._replace(lines=(*area.lines[:_MOST_LINES], (say("and {count} more", count=more),)))
 
 
 def area_of(finding: Finding) -> str:

@@ -10,9 +10,10 @@ from envcheck.model.text import say
 from envcheck.render import verdict
 from envcheck.render.areas import Area, areas
 from envcheck.render.clean import clean
+from envcheck.render.layout import cut
 from envcheck.render.phrases import command_lines, evidence_line, labelled, status_of
 from envcheck.render.terminal import Marks, Terminal
-from envcheck.render.voice import Voice, fill
+from envcheck.render.voice import LONGEST, Voice, fill
 
 _SPECIAL = regex(r"([\\`*_{}\[\]#|~])")
 _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
@@ -92,7 +93,8 @@ class _Post:
         yield f"### {finding.code}: {voice(finding.title)}"
         yield ""
         saw = voice(say("saw"))
-        yield from (f"- {saw}: {code_span(evidence_line(evidence, voice))}" for evidence in finding.evidence)
+        seen = (cut(evidence_line(evidence, voice), LONGEST, "...") for evidence in finding.evidence)
+        yield from (f"- {saw}: {code_span(line)}" for line in seen)
         if finding.why:
             yield f"- {voice(say('why'))}: {voice(finding.why)}"
         for one in verdict.symptoms(report, finding):
@@ -112,11 +114,13 @@ class _Post:
         yield f"<details><summary>{self.voice(say('Checks and looks'))}</summary>"
         yield ""
         for result in report.checks:
-            if result.status != "pass":
+            if result.status in ("fail", "unknown"):
                 why = f": {self.voice(result.why)}" if result.why else ""
                 yield f"- {result.code} {result.slug}: {self.voice(status_of(result))}{why}"
-        passed = [result.code for result in report.checks if result.status == "pass"]
-        yield f"- {self.voice(say('passed'))}: {' '.join(passed)}"
+        for status in ("pass", "skipped"):
+            alike = [result for result in report.checks if result.status == status]
+            if alike:
+                yield f"- {self.voice(status_of(alike[0]))}: {' '.join(result.code for result in alike)}"
         for seen in report.probes:
             parts = [seen.state, "" if seen.ms is None else f"{seen.ms:.0f} ms", seen.signal or "", seen.stage or ""]
             yield f"- {code_span(seen.look)} " + escape(" ".join(filter(None, parts)))

@@ -108,8 +108,8 @@ def _colour(tty: bool, dumb: bool, env: Callable[[str], str | None]) -> bool:
 
 def _width(stream: TextIO, env: Callable[[str], str | None]) -> int:
     columns = env("COLUMNS") or ""
-    if columns.isdecimal() and int(columns) > 0:
-        return max(NARROWEST, min(int(columns), 1000))
+    if columns.isdecimal() and (wanted := int(columns[:6])) > 0:
+        return max(NARROWEST, min(wanted, 1000))
     try:
         width = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError, AttributeError):

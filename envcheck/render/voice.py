@@ -6,6 +6,9 @@ from envcheck.locale import translations
 from envcheck.model.text import Text
 from envcheck.render.clean import clean
 
+LONGEST = 1000
+"""Characters of one value in a sentence."""
+
 
 class Voice:
     """Turns `Text` into a sentence of one language that is safe to show."""
@@ -28,8 +31,9 @@ class Voice:
 
 
 def fill(sentence: str, values: Mapping[str, str], guard: Callable[[str], str]) -> str:
-    """`sentence` with the guarded values in its fields."""
-    return sentence.format_map(_Fields({name: guard(value) for name, value in values.items()}))
+    """`sentence` with the guarded values in its fields; nobody reads a value of a million characters."""
+    shown = {name: guard(value if len(value) <= LONGEST else value[:LONGEST] + "...") for name, value in values.items()}
+    return sentence.format_map(_Fields(shown))
 
 
 class _Fields(dict[str, str]):
