@@ -13,6 +13,7 @@ from envcheck.diagnosis.checks import (
     gpu,
     gpu_build,
     gpu_modes,
+    gradient_facts,
     gradients,
     libraries,
     looks,
@@ -38,7 +39,7 @@ _MODULES = (
     (container, stacks, driver, driver_library, driver_versions, gpu, gpu_modes, gpu_build),
     (torch_install, wrong_build, windows, libraries, companions, torch_import),
     (runtime, use),
-    (gradients,),
+    (gradients, gradient_facts),
     (network, proxies, resolve, route, place),
     (toolkit, looks),
 )
