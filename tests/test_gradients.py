@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from helpers.backprop import WORKERS, ask_of, gradients_of, measure
+from helpers.backprop import WORKERS, ask_of, gradients_of, measure, mkldnn_set
 
 from envcheck.commands.backprop import facts_of, observation, with_gradients
 from envcheck.diagnosis.checks import CHECKS as ALL_CHECKS
 from envcheck.gradients.ask import BESIDE, MAIN, Ask, make_ask, script, wanted
+from envcheck.gradients.bits import inflate, split
 from envcheck.gradients.failures import failed, not_offered
+from envcheck.gradients.formats import pack, unpack
 from envcheck.gradients.judge_exact import Book, judge_exact
 from envcheck.gradients.record import Run, decode, encode
 from envcheck.model.gradients import GradientCase, GradientDevice, Gradients, Parting
@@ -134,9 +136,6 @@ def test_tf32_as_found_is_judged_by_its_own_measure(sound: Run) -> None:
 
 
 def test_an_inexact_algorithm_of_a_gpu_is_told_from_a_wrong_one(sound: Run) -> None:
-    from envcheck.gradients.bits import split
-    from envcheck.gradients.formats import pack, unpack
-
     pack_parts = sys.modules["backprop_kit"].encode
     step = sound.values["cpu/exact/conv2d/float32"]
     parts = split(step)
@@ -149,6 +148,26 @@ def test_an_inexact_algorithm_of_a_gpu_is_told_from_a_wrong_one(sound: Run) -> N
         gpu = judge_exact(book, "conv2d", "float32", value, inexact_allowed=True)
         cpu = judge_exact(book, "conv2d", "float32", value, inexact_allowed=False)
         assert (gpu.outcome, cpu.outcome) == (on_gpu, on_cpu)
+
+
+@pytest.mark.parametrize(("on", "outcome"), [(True, "ok"), (False, "inexact")])
+def test_convolutions_without_onednn_may_be_nnpacks(on: bool, outcome: str) -> None:
+    """NNPACK multiplies by fractions: right to a millionth, not bit for bit, and no fault."""
+    with mkldnn_set(on):
+        run = measure(ask_of(["conv2d_grouped"], large=True), [], skip=["cpu/lesson", "cpu/precision"])
+    (device,) = gradients_of(run).devices
+    step = {**run.values["cpu/exact/conv2d_grouped/float32"]}
+    head = step["large"]["out"]
+    numbers = list(unpack(inflate(head["head"]), "float32"))
+    if outcome == "inexact":
+        # Not every build has NNPACK: what it would give is put in the place of a sum that is 0.
+        moved = pack([numbers[0] + 2**-20, *numbers[1:]], "float32")
+        head = {**head, "head": sys.modules["backprop_kit"].encode([moved])}
+        values = {**run.values, "cpu/exact/conv2d_grouped/float32": {**step, "large": {**step["large"], "out": head}}}
+        (device,) = gradients_of(changed(run, values=values)).devices
+    (case,) = (case for case in device.of("exact") if case.dtype == "float32")
+    assert case.outcome == outcome
+    assert device.verdict == "trusted"
 
 
 # Exceptions

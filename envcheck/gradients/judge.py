@@ -149,9 +149,13 @@ class _Judge:
     def _exact(self, kind: str, step: Step, op: str, dtype: str) -> GradientCase:
         if step.error is not None:
             return failed("exact", op, dtype, step.error)
-        # Winograd and FFT convolutions, which only GPU libraries choose, work with fractions.
-        inexact = kind != "cpu" and op.startswith("conv")
+        inexact = op.startswith("conv") and (kind != "cpu" or self._without_onednn())
         return self._at(step.name, lambda: judge_exact(self.book, op, dtype, step.value, inexact_allowed=inexact))
+
+    def _without_onednn(self) -> bool:
+        """Whether convolutions on the CPU may be NNPACK's, which work with fractions like those of GPU libraries."""
+        paths = ("backends.mkldnn.is_available", "backends.mkldnn.enabled")
+        return any(self.switches.get(path) == "False" for path in paths)
 
     def _random(
         self, kind: str, step: Step, op: str, dtype: str, seed: str, precision: int | None = None

@@ -36,6 +36,7 @@ SWITCHES = (
     "backends.cudnn.conv.fp32_precision",
     "backends.cudnn.rnn.fp32_precision",
     "backends.mkldnn.enabled",
+    "backends.mkldnn.is_available",
     "backends.mkldnn.matmul.fp32_precision",
     "backends.mkldnn.conv.fp32_precision",
     "get_float32_matmul_precision",

@@ -217,7 +217,8 @@ def inexact_algorithm(this: Check, case: Case) -> Iterator[Finding]:
     What it means: The results of the exact cases are right when rounded to whole numbers, but not bit for bit. The
     library chose an algorithm (Winograd, FFT) that multiplies by fractions such as 1/6.
 
-    Common causes: That is how cuDNN and MIOpen compute small convolutions quickly.
+    Common causes: That is how cuDNN, MIOpen and, on processors without oneDNN, NNPACK compute small convolutions
+    quickly.
 
     What to do: Nothing. Such convolutions are still held to the limits of rounding.
     """
