@@ -1,5 +1,6 @@
 """`envcheck verify-backprop`: measure, judge, show."""
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -120,6 +121,7 @@ def _measured(world: World, asked: Asked) -> Facts:
 
     choice = choose(world.system, asked.python)
     ask, limit = _ask(asked)
+    threading.Thread(target=_import_ahead, daemon=True).start()
     with Waiting(world, limit) as waiting:
         measured = measure(world.system, choice.path, ask, time.monotonic() + limit, waiting.on)
     if asked.python is not None and measured.last.state in ("failed", "absent"):
@@ -133,6 +135,14 @@ def _measured(world: World, asked: Asked) -> Facts:
     gradients = judged(measured.run, measured.book)
     _refuse_absent(asked.devices, gradients is not None and [device.device for device in gradients.devices])
     return with_gradients(world.system, facts, gradients)
+
+
+def _import_ahead() -> None:
+    """Import what comes after the measurement, while the worker is busy."""
+    from importlib import import_module
+
+    for module in ("diagnosis.checks", "diagnosis.diagnose", "catalogue", "probes.redact", "render.gradients"):
+        import_module(f"envcheck.{module}")
 
 
 def _refuse_absent(devices: Sequence[str], found: Sequence[str] | bool) -> None:

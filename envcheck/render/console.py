@@ -29,10 +29,10 @@ _LABELS = (_SAW, _WHY, _EXPLAINS, _MORE, say("fix"), say("then"), say("or"))
 
 def render(examination: Examination, voice: Voice, terminal: Terminal, *, verbose: bool = False) -> str:
     """The whole screen, with a line break at its end."""
-    return "\n".join(_Screen(voice, terminal, verbose).lines(examination)) + "\n"
+    return "\n".join(Screen(voice, terminal, verbose).lines(examination)) + "\n"
 
 
-class _Screen:
+class Screen:
     """One report in one language for one terminal."""
 
     def __init__(self, voice: Voice, terminal: Terminal, verbose: bool) -> None:

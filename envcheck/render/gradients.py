@@ -7,7 +7,7 @@ from envcheck.model.partings import in_words, parted_text, run_text, short
 from envcheck.model.report import Examination
 from envcheck.model.text import Text, say
 from envcheck.render.clean import clean
-from envcheck.render.console import _Screen
+from envcheck.render.console import Screen
 from envcheck.render.curve import curve
 from envcheck.render.layout import cells, pad, wrap
 from envcheck.render.terminal import Terminal
@@ -32,7 +32,7 @@ def render(examination: Examination, voice: Voice, terminal: Terminal, *, verbos
     return "\n".join(GradientScreen(voice, terminal, verbose).lines(examination)) + "\n"
 
 
-class GradientScreen(_Screen):
+class GradientScreen(Screen):
     """One run in one language for one terminal."""
 
     def lines(self, examination: Examination) -> Iterator[str]:
