@@ -45,7 +45,8 @@ def sightings(path: str, seen: tuple[Sighting, ...]) -> tuple[Evidence, ...]:
 
 def pci(device: PciDevice) -> Evidence:
     """A card on the bus and the kernel driver bound to it."""
-    value = f"{device.address} [{device.vendor}:{device.device}] driver={device.driver or '-'}"
+    silent = " revision=ff" if device.revision == "ff" else ""
+    value = f"{device.address} [{device.vendor}:{device.device}] driver={device.driver or '-'}{silent}"
     return fact("pci", value, "pci")
 
 

@@ -8,6 +8,7 @@ from envcheck.diagnosis.checks import (
     companions,
     container,
     driver,
+    driver_answers,
     driver_library,
     driver_versions,
     gpu,
@@ -36,7 +37,7 @@ from envcheck.diagnosis.checks import (
 
 _MODULES = (
     (system, python),
-    (container, stacks, driver, driver_library, driver_versions, gpu, gpu_modes, gpu_build),
+    (container, stacks, driver, driver_library, driver_answers, driver_versions, gpu, gpu_modes, gpu_build),
     (torch_install, wrong_build, windows, libraries, companions, torch_import),
     (runtime, use),
     (gradients, gradient_facts),

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from envcheck.diagnosis import exhibits, remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
-from envcheck.diagnosis.checks.common import NO_CUDA
+from envcheck.diagnosis.checks.common import NO_CUDA, closed_to_user, refused_to_user
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
 from envcheck.model.facts import DeviceNode
 from envcheck.model.report import Evidence, Finding, Fix, Severity
-from envcheck.model.text import say
+from envcheck.model.text import Text, say
 
 _DENIED = ("EPERM", "EACCES")
 _ASKS = {
@@ -190,35 +190,54 @@ def container_lost_gpu(this: Check, case: Case) -> Iterator[Finding]:
 def gpu_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     """The device files of the GPU may not be opened by this user.
 
-    What it means: /dev/nvidia0 or /dev/nvidiactl is there, but this user may not open it, so CUDA finds no device.
+    What it means: /dev/nvidia0 or /dev/nvidiactl is there, but this user may not open it, or the driver itself
+    refuses (NVML errors 4 and 17). A GPU that is closed in this way does not exist for CUDA.
 
-    Common causes: the files are limited to a group; a cluster or a sandbox takes the access away outside of jobs; a
-    container runs as a user without the rights.
+    Common causes: the files are limited to a group; a cluster gives a job some of the node's GPUs and closes the
+    others, or all of them outside of jobs; a container runs as a user without the rights.
 
     What to do: become a member of the group that owns the files and log in anew, or ask for a GPU in the job.
     """
-    told, status = case.said("access_blocked"), case.nvml_status(4, 17)
+    told, status, closed = case.said("access_blocked"), refused_to_user(case), closed_to_user(case)
     denied = [
         node for node in case.nodes or () if node.error in _DENIED or (node.readable, node.writable) == (False, False)
     ]
-    if case.facts.host.wsl or case.listed or case.cuda_available or not (told or denied):
+    some = len(closed) < len(case.listed or ())
+    if case.facts.host.wsl or (some and not closed) or not (told or denied or status or closed):
         return
-    group = next((node.group for node in denied if node.group not in (None, "root")), None)
-    join = (
-        remedies.line(
-            say("Become a member of the group {group}, then log in anew", group=group),
-            f'sudo usermod -aG {group} "$USER"',
-        )
-        if group
-        else remedies.line(say("See who may open the device files"), "ls -l /dev/nvidia*")
-    )
+    if case.cuda_available and not closed:
+        return
+    open_ones = case.cuda_available or some
     yield this.finding(
-        say("This user may not open the device files of the GPU"),
-        evidence=(*map(exhibits.node, denied[:3]), *((exhibits.status(status),) if status else ()), *heard(told)),
-        fixes=(join,),
-        severity="error" if case.build_kind in (None, "cuda") else "info",
-        confidence="certain" if denied else "likely",
+        _who_may_not(len(closed), len(case.listed or ()), by_files=bool(denied)),
+        evidence=(
+            *map(exhibits.node, denied[:3]),
+            *((exhibits.status(status),) if status else ()),
+            *(fact(f"nvidia.gpus[{gpu.index}].error", gpu.error, gpu.look) for gpu in closed[:3]),
+            *heard(told),
+        ),
+        fixes=() if open_ones else _let_in(case, denied),
+        severity="error" if not open_ones and case.build_kind in (None, "cuda") else "info",
+        confidence="certain" if denied or closed else "likely",
     )
+
+
+def _who_may_not(closed: int, listed: int, *, by_files: bool) -> Text:
+    if closed:
+        return say("{closed} of {listed} GPUs are closed to this user or job", closed=closed, listed=listed)
+    if by_files:
+        return say("This user may not open the device files of the GPU")
+    return say("The driver refuses to talk to this user")
+
+
+def _let_in(case: Case, denied: list[DeviceNode]) -> tuple[Fix, ...]:
+    group = next((node.group for node in denied if node.group not in (None, "root")), None)
+    if group is not None:
+        what = say("Become a member of the group {group}, then log in anew", group=group)
+        return (remedies.line(what, f'sudo usermod -aG {group} "$USER"'),)
+    if case.scheduler not in (None, "none"):
+        return _ask_for_gpu(case)
+    return (remedies.line(say("See who may open the device files"), "ls -l /dev/nvidia*"),)
 
 
 @check(

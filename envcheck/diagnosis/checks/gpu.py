@@ -8,7 +8,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA, cards_on_bus, owns_its_driver
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.model.facts import Gpu
+from envcheck.model.facts import Gpu, PciDevice
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import numbers
@@ -159,14 +159,22 @@ def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
     """
     told, status = case.said("gpu_lost_xid"), case.nvml_status(15, 16)
     lost = [gpu for gpu in case.listed or () if gpu.error in _LOST]
-    if not (told or status or lost):
+    silent = _silent_on_bus(case)
+    if not (told or status or lost or silent):
         return
     title = say("A GPU was lost: it no longer answers the driver")
+    if silent and not lost:
+        title = say("The GPU at {address} no longer answers on the bus (revision ff)", address=silent[0].address)
     if lost:
         title = say("GPU {index} was lost: it no longer answers the driver", index=lost[0].index)
     yield this.finding(
         title,
-        evidence=(*map(_broken, lost[:3]), *((exhibits.status(status),) if status else ()), *heard(told)),
+        evidence=(
+            *map(_broken, lost[:3]),
+            *map(exhibits.pci, silent[:3]),
+            *((exhibits.status(status),) if status else ()),
+            *heard(told),
+        ),
         fixes=(
             remedies.kernel_log(),
             remedies.reboot(case),
@@ -178,6 +186,13 @@ def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
             ),
         ),
     )
+
+
+def _silent_on_bus(case: Case) -> list[PciDevice]:
+    """Cards of revision ff beside GPUs that the driver lists; where it lists none, EC216 speaks of them."""
+    listed = {(gpu.pci_address or "")[-12:] for gpu in case.listed or () if gpu.error is None}
+    silent = [card for card in case.nvidia_pci or () if card.revision == "ff" and card.address[-12:] not in listed]
+    return silent if case.listed else []
 
 
 def _broken(gpu: Gpu) -> Evidence:

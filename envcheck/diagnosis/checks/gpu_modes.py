@@ -36,7 +36,7 @@ def fabric_manager_down(this: Check, case: Case) -> Iterator[Finding]:
     manager = case.facts.host.fabric_manager
     switches = [one for one in case.facts.pci or () if one.vendor == "10de" and one.pci_class.startswith("0680")]
     down = bool(switches) and manager in ("inactive", "failed", "absent") and owns_its_driver(case)
-    if case.cuda_available or not (told or status or ((waiting or down) and case.cuda_available is False)):
+    if case.cuda_available or not (told or status or waiting or down):
         return
     yield this.finding(
         say("The GPUs wait for NVIDIA's fabric manager (CUDA error 802)"),
@@ -54,6 +54,13 @@ def fabric_manager_down(this: Check, case: Case) -> Iterator[Finding]:
 def _fabric(case: Case) -> tuple[Fix, ...]:
     if case.in_container:
         return (remedies.step(say("On the host (or at the provider of the machine): start nvidia-fabricmanager")),)
+    states = {gpu.fabric_state for gpu in case.listed or ()}
+    if "in_progress" in states and case.facts.host.fabric_manager in ("active", None):
+        again = say("Just after a start of the machine: wait a minute and look again")
+        return (
+            remedies.envcheck(case, again, "doctor"),
+            *remedies.otherwise(*remedies.fabric_manager(case, case.driver_version)),
+        )
     if case.facts.host.fabric_manager in ("inactive", "failed"):
         return (
             remedies.start_service(case, "nvidia-fabricmanager"),

@@ -273,7 +273,7 @@ def fewer_devices_than_gpus(this: Check, case: Case) -> Iterator[Finding]:
     """
     divided = any(gpu.mig_enabled for gpu in case.listed or ())
     hidden = case.variable("CUDA_VISIBLE_DEVICES") is not None
-    count, listed = case.device_count or 0, len(case.listed or ())
+    count, listed = case.device_count or 0, sum(gpu.error is None for gpu in case.listed or ())
     if not case.cuda_available or divided or hidden or case.jetson or case.build_kind != "cuda" or count >= listed:
         return
     yield this.finding(
