@@ -14,7 +14,7 @@ from envcheck.model.plan import Build
 from envcheck.model.versions import numbers
 
 if TYPE_CHECKING:  # every table's module is imported with the table
-    from envcheck.catalogue import conda, drivers, gpus, messages, platforms, releases
+    from envcheck.catalogue import capabilities, conda, drivers, gpus, messages, platforms, releases
     from envcheck.catalogue import mirrors as mirror_files
     from envcheck.catalogue.update import Update
 
@@ -69,7 +69,19 @@ class Catalogue:
 
     def builds(self) -> tuple[Build, ...]:
         """Every official wheel, newest release first."""
-        return self._builds
+        return self.builds_on(None, None)
+
+    def builds_on(self, os: str | None, machine: str | None) -> tuple[Build, ...]:
+        """The official wheels for a system and an architecture (None: any), newest release first."""
+        if (os, machine) not in self._builds:
+            from envcheck.catalogue import releases
+
+            self._builds[os, machine] = releases.builds(self._releases, self._capabilities, os, machine)
+        return self._builds[os, machine]
+
+    def torch_releases(self) -> tuple[str, ...]:
+        """Every release of torch that is known."""
+        return tuple(self._releases.release)
 
     def conda_builds(self) -> tuple[Build, ...]:
         """Every conda package of torch, newest release first; `index` is its era (`conda_era`)."""
@@ -93,7 +105,7 @@ class Catalogue:
 
     def newest_torch(self) -> str:
         """The newest release of torch that the catalogue knows."""
-        return max(self._releases.release, key=numbers)
+        return max(self.torch_releases(), key=numbers)
 
     def runs(self, kernel: str, device: str) -> bool:
         """Whether code for `kernel` (`sm_86`, `compute_90`, `gfx1100`) runs on `device` (`8.9`, `gfx1100`).
@@ -165,11 +177,14 @@ class Catalogue:
         return self._table("conda", Conda)
 
     @cached_property
-    def _builds(self) -> tuple[Build, ...]:
-        from envcheck.catalogue import capabilities, releases
+    def _builds(self) -> dict[tuple[str | None, str | None], tuple[Build, ...]]:
+        return {}
 
-        known = capabilities.Capabilities(self._table("capabilities", capabilities.Table))
-        return releases.builds(self._releases, known)
+    @cached_property
+    def _capabilities(self) -> "capabilities.Capabilities":
+        from envcheck.catalogue import capabilities
+
+        return capabilities.Capabilities(self._table("capabilities", capabilities.Table))
 
     @cached_property
     def _signatures(self) -> "tuple[messages.Signature, ...]":

@@ -48,9 +48,12 @@ class Releases(Value, frozen=True, kw_only=True):
     wheels: tuple[Wheels, ...]
 
 
-def builds(table: Releases, known: capabilities.Capabilities) -> tuple[Build, ...]:
-    """Every build, newest release first."""
-    every = (build for row in table.wheels for build in _unfold(table, row, known))
+def builds(
+    table: Releases, known: capabilities.Capabilities, os: str | None = None, machine: str | None = None
+) -> tuple[Build, ...]:
+    """The builds for `os` and `machine` (None: any), newest release first."""
+    rows = (row for row in table.wheels if os in (None, row.os) and machine in (None, row.machine))
+    every = (build for row in rows for build in _unfold(table, row, known))
     order = {torch: numbers(torch) for torch in table.release}
     return tuple(sorted(every, key=lambda build: order[build.torch], reverse=True))
 

@@ -42,7 +42,12 @@ class Context(click.Context):
 
 
 class Option(click.Option):
-    """An option whose `help` is a message id."""
+    """An option whose `help` is a message id: one line, which click need not tidy."""
+
+    def __init__(self, *declarations: Any, **settings: Any) -> None:
+        message = settings.pop("help", None)
+        super().__init__(*declarations, **settings)
+        self.help = message
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """The row in `--help`, translated."""

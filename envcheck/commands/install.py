@@ -4,7 +4,6 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
-import msgspec
 
 from envcheck.commands.clickwork import command, option
 from envcheck.commands.looking import facts_from
@@ -252,6 +251,8 @@ def _mirror(world: World, asked: Asked, build: Build, place: Place) -> "Mirror |
 
 def _as_mirrored(plan: Plan, mirror: "Mirror | None") -> Plan:
     """Another right variant of the same release where only that one is on a mirror of the default index."""
+    from msgspec.structs import replace
+
     from envcheck.recommend.sources import prefers_default_index
 
     chosen = plan.build
@@ -265,7 +266,7 @@ def _as_mirrored(plan: Plan, mirror: "Mirror | None") -> Plan:
     rejected = tuple(
         Rejection(build=chosen, rule="variant", reason=why) if one is other else one for one in plan.rejected
     )
-    return msgspec.structs.replace(plan, build=other.build, rejected=rejected, notes=(*plan.notes, why))
+    return replace(plan, build=other.build, rejected=rejected, notes=(*plan.notes, why))
 
 
 def _way(world: World, plan: Plan, mirror: "Mirror | None") -> "Route":

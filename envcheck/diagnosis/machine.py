@@ -318,11 +318,7 @@ class Machine:
     def builds_here(self) -> tuple[Build, ...]:
         """Official wheels for this system and machine, as far as both are known."""
         host = self.facts.host
-        return tuple(
-            one
-            for one in self.catalogue.builds()
-            if one.channel == "wheel" and host.os in (None, one.os) and host.machine in (None, one.machine)
-        )
+        return self.catalogue.builds_on(host.os, host.machine)
 
     @cached_property
     def kernels(self) -> tuple[str, ...] | None:

@@ -204,7 +204,7 @@ def old_release(this: Check, case: Case) -> Iterator[Finding]:
     if version is None or prerelease(version):
         return
     newest = case.catalogue.newest_torch()
-    releases = {numbers(build.torch)[:2] for build in case.catalogue.builds()}
+    releases = {numbers(release)[:2] for release in case.catalogue.torch_releases()}
     behind = sum(release > numbers(version)[:2] for release in releases)
     if behind >= _RELEASES_BEHIND:
         yield this.finding(
