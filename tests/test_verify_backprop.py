@@ -466,3 +466,10 @@ def test_text_from_the_machine_reaches_no_terminal_raw(recorded: tuple[Path, dic
         shown = invoke("verify-backprop", "--from", path, *options, environ={"NO_COLOR": "1"})
         assert shown.code == 1
         assert not {"\x1b", "\x9b", "\u202e"} & set(shown.out)
+
+
+def test_a_deadline_of_nothing_decides_nothing(tmp_path: Path) -> None:
+    environ = {"PATH": os.defpath, "HOME": str(tmp_path)}
+    result = invoke(*HERE, "--deadline", "0", "--format", "json", environ=environ)
+    assert result.code == 3
+    assert document(result)["report"]["verdict"] == "unknown"

@@ -166,8 +166,9 @@ def _ask(asked: Asked) -> "tuple[Ask, float]":
     seconds = THOROUGH_SECONDS if asked.thorough and asked.seconds is None else asked.seconds
     rounds = THOROUGH_ROUNDS if asked.thorough else 1
     # Several devices are loaded one after the other: room for sixteen of them.
-    limit = asked.deadline or START + 16 * (seconds or 1.0)
-    made = make_ask(seed=asked.seed, rounds=rounds, devices=asked.devices, seconds=seconds, trace_after=limit - 0.2)
+    limit = START + 16 * (seconds or 1.0) if asked.deadline is None else asked.deadline
+    trace_after = max(limit - 0.2, 0.1)
+    made = make_ask(seed=asked.seed, rounds=rounds, devices=asked.devices, seconds=seconds, trace_after=trace_after)
     return made, limit
 
 

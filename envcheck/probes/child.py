@@ -34,7 +34,8 @@ OUTPUT_CAP = 1 << 20
 """Bytes that output.txt may hold; what a noisy worker prints beyond is thrown away while it runs."""
 FILE_CAP = 1 << 30
 """Bytes beyond which the kernel stops the worker's writing, should nobody be left to throw them away."""
-EVENTS_CAP = 8 << 20
+EVENTS_CAP = 64 << 20
+"""Bytes of events that are read: a thorough look at the gradients of eight GPUs writes some twenty million."""
 MARK = "ENVCHECK_WORKER"
 """The variable by which a grandchild that left the process group is still known to be ours."""
 KEPT = 32768
