@@ -146,14 +146,18 @@ class Tf32Off:
         self.found = []
         for holder in self.holders:
             try:
-                self.found.append((holder, holder.allow_tf32))
+                value = holder.allow_tf32
                 holder.allow_tf32 = False
             except Exception:
                 continue
+            self.found.append((holder, value))
 
     def __exit__(self, *_):
         for holder, value in self.found:
-            holder.allow_tf32 = value
+            try:
+                holder.allow_tf32 = value
+            except Exception:
+                continue
 
 
 class Session:

@@ -35,14 +35,14 @@ def lesson_step(kit, ask, dtype):
                 w -= rate * w.grad
                 w.grad.zero_()
             steps[-1] = w.detach().clone()
-    flat = torch.stack(steps).double() if kit.device.type != "mps" else torch.stack(steps).cpu().double()
+    flat = torch.stack(steps).cpu().double()
     return {
         "chain": [float(s.grad).hex(), float(joined.grad).hex()],
         "net": {name: [float(each).hex() for each in tensor.grad.reshape(-1).tolist()] for name, tensor in net.items()},
         "net_loss": float(loss.detach()).hex(),
         "before": float(before).hex(),
         "after": float(w.detach() * loop["predict"]).hex(),
-        "steps": [each.hex() for each in flat.cpu().tolist()],
+        "steps": [each.hex() for each in flat.tolist()],
     }
 
 
