@@ -124,10 +124,19 @@ class _Judge:
             precision=precision,
             load=None if load is None else LoadResult(**load),
             tf32_effect=tf32_effect(found, cases),
-            died_in=tuple(crash.partition("/")[2] for crash in self.run.crashes if crash.startswith(f"{label}/")),
+            died_in=tuple(self._crashes(label)),
         )
         unfinished = self.run.state != "ok" and not any(step.words[1] == "end" for step in steps)
         return _with_verdict(device, label == "cpu" and bool(self.doubtful), unfinished)
+
+    def _crashes(self, label: str) -> Iterator[str]:
+        """The cases of a device that brought the process down; the references are the CPU's."""
+        for crash in self.run.crashes:
+            device, _, case = crash.partition("/")
+            if device == label:
+                yield case
+            elif device == "reference" and label == "cpu":
+                yield crash
 
     def _cases(self, kind: str, step: Step) -> Iterator[GradientCase]:
         layer, words = step.words[1], step.words[2:]
