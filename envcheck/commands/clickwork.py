@@ -9,6 +9,7 @@ import click
 from envcheck.commands.world import World
 from envcheck.locale import LANGUAGES, paragraphs
 from envcheck.render.layout import cells, pad, wrap
+from envcheck.render.terminal import DEFAULT_WIDTH
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,6 +40,11 @@ class Context(click.Context):
     """A context whose help is laid out by our formatter."""
 
     formatter_class = Formatter
+
+    def make_formatter(self) -> click.HelpFormatter:
+        """As click's; the width of our terminal, so that click does not import `shutil` to ask for it."""
+        widest = min(self.ensure_object(World).terminal.width, self.max_content_width or DEFAULT_WIDTH)
+        return Formatter(width=max(widest - 2, 50))
 
 
 class Option(click.Option):

@@ -1,6 +1,5 @@
 """Which proxies are configured, where, and for which hosts they are passed over. Nothing is contacted."""
 
-import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -36,7 +35,9 @@ class Bypass(NamedTuple):
         if self.simple_names and "." not in host:
             return True
         if not self.suffixes:
-            return any(fnmatch.fnmatchcase(host, item) for item in self.items)
+            from fnmatch import fnmatchcase
+
+            return any(fnmatchcase(host, item) for item in self.items)
         names = (host, f"{host}:{port}")
         return any(item == "*" or any(_ends_with(name, item) for name in names) for item in self.items)
 

@@ -1,7 +1,6 @@
 """A plan as a piece of a file: requirements, pyproject.toml, environment.yml, pixi.toml, Dockerfile."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from envcheck.catalogue import Catalogue
@@ -66,7 +65,7 @@ def _pyproject(build: Build, way: Route, words: tuple[str, ...], place: Place) -
     yield 'name = "torch-project"'
     yield 'version = "0.1.0"'
     yield f'requires-python = ">={place.python_version or build.pythons[0]}"'
-    yield f"dependencies = {json.dumps([_named(word) for word in words])}"
+    yield f"dependencies = {_listed(_named(word) for word in words)}"
     if way.torch and not build.tag:
         name = f"pytorch-{build.variant}".replace(".", "-")
         yield from ("", "[[tool.uv.index]]", f'name = "{name}"', f'url = "{way.torch}"')
@@ -110,7 +109,7 @@ _PLATFORMS = {
 def _pixi(build: Build, way: Route, catalogue: Catalogue, place: Place, packages: tuple[str, ...]) -> Iterator[str]:
     yield "[workspace]"
     yield 'name = "torch-project"'
-    yield f"channels = {json.dumps(list(way.channels))}"
+    yield f"channels = {_listed(way.channels)}"
     yield f'platforms = ["{_PLATFORMS[build.os, build.machine]}"]'
     if build.cuda:
         yield from ("", "[system-requirements]", f'cuda = "{build.cuda.partition(".")[0]}"')
@@ -145,3 +144,10 @@ def _joined(argv: tuple[str, ...]) -> str:
     from envcheck.model.shell import join
 
     return join(argv, "sh")
+
+
+def _listed(words: Iterable[str]) -> str:
+    """A list of texts, as TOML writes it."""
+    import json
+
+    return json.dumps(list(words))

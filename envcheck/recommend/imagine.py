@@ -1,7 +1,6 @@
 """Facts of a machine that is not here: told by options, or this machine's with some of them told otherwise."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import msgspec
 
@@ -134,6 +133,8 @@ def _gpu(index: int, word: str, catalogue: Catalogue) -> Gpu:
 
 
 def _unknown_gpu(word: str, names: Sequence[str]) -> EnvcheckError:
+    from difflib import get_close_matches
+
     folded = {name.casefold(): name for name in names}
     close = get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
     if close:

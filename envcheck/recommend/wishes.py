@@ -1,7 +1,6 @@
 """Wishes: read, checked against what exists, and asked of builds."""
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 
 from envcheck.catalogue import Catalogue
 from envcheck.model.errors import EnvcheckError
@@ -94,6 +93,8 @@ def _requirement_test(text: str, *, pre: bool) -> Meets:
 
 
 def _nearest(word: str, known: Iterable[str]) -> Text:
+    from difflib import get_close_matches
+
     names = tuple(known)
     close = get_close_matches(word, names, n=1, cutoff=0.5)
     return say("did you mean {name}?", name=close[0]) if close else say("known are: {names}", names=", ".join(names))

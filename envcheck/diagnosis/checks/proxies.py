@@ -1,6 +1,5 @@
 """EC606 to EC611: proxies that stand between the installers and their servers."""
 
-import ipaddress
 from collections.abc import Iterator
 
 from envcheck.catalogue.software import limit
@@ -146,7 +145,7 @@ def socks_unsupported(this: Check, case: Case) -> Iterator[Finding]:
         fixes=(
             *_without_all(case, found),
             remedies.command(case, say("Install PySocks without the proxy"), *bypass),
-            remedies.step(say("Or give the http port of the proxy program"), alternative=True),
+            remedies.step(say("Give the http port of the proxy program"), alternative=True),
         ),
         severity="error" if said else "warning",
     )
@@ -200,9 +199,8 @@ def fake_ip(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: nothing while downloads work. Otherwise let that program send package servers directly.
     """
-    network = ipaddress.ip_network(limit("fake_ip"))
     for route in case.facts.routes or ():
-        if route.address and _inside(route.address, network):
+        if route.address and _inside(route.address, limit("fake_ip")):
             yield this.finding(
                 say(
                     "{host} resolves to {address}: a VPN program answers for it", host=route.host, address=route.address
@@ -214,9 +212,11 @@ def fake_ip(this: Check, case: Case) -> Iterator[Finding]:
             return
 
 
-def _inside(text: str, network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+def _inside(text: str, network: str) -> bool:
+    import ipaddress
+
     try:
-        return ipaddress.ip_address(text) in network
+        return ipaddress.ip_address(text) in ipaddress.ip_network(network)
     except ValueError:
         return False
 
