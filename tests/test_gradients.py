@@ -282,7 +282,7 @@ def test_observations(sound: Run) -> None:
     assert observation(sound).state == "ok"
     absent = changed(sound, errors={"import": {"type": "ModuleNotFoundError", "text": "No module named 'torch'"}})
     assert (observation(absent).state, observation(absent).stage) == ("failed", "import")
-    assert facts_of(CHOICE, changed(absent, values={})).torch.installed is False
+    assert facts_of(CHOICE, changed(absent, values={}), None).torch.installed is False
     died = changed(sound, state="crashed", signal="SIGSEGV", stage="import")
     assert (observation(died).state, observation(died).signal) == ("crashed", "SIGSEGV")
 
@@ -291,7 +291,7 @@ def test_words_of_exceptions_are_redacted_and_nothing_else_is_touched(sound: Run
     error = {"type": "OSError", "text": "/home/quentin/lib/libtorch.so: cannot open", "traceback": ""}
     run = changed(sound, errors={"cpu/exact/relu/float64": error})
     system = System("/", {"HOME": "/home/quentin", "USER": "quentin"}, "linux")
-    whole = with_gradients(system, facts_of(CHOICE, run), gradients_of(run))
+    whole = with_gradients(system, facts_of(CHOICE, run, None), gradients_of(run))
     assert whole.gradients is not None
     (device,) = whole.gradients.devices
     assert len(device.cases) == len(gradients_of(run).devices[0].cases)
