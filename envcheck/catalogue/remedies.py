@@ -29,6 +29,8 @@ class Distribution(Value, frozen=True, kw_only=True):
     """Installs the driver's user-space libraries; `{branch}` as above."""
     packages: tuple[str, ...] = ()
     """Lists the installed packages whose name begins with nvidia or libnvidia."""
+    compiler: tuple[str, ...] = ()
+    """Installs the C and C++ compilers."""
     source: str
     date: str
 

@@ -8,8 +8,11 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
 from envcheck.diagnosis.next_steps import next_steps
 from envcheck.model.facts import Sighting
+from envcheck.model.patterns import regex
 from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Finding, Report, Status, Verdict
 from envcheck.model.text import Text, say
+
+_SUDO = regex(r"(?:^|(?<=[|&;] ))sudo (?=\w)")
 
 
 def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (), ignore: Sequence[str] = ()) -> Report:
@@ -30,7 +33,7 @@ def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (),
         findings += found
         if found:
             muted |= {prefix: one.code for prefix in one.mutes if prefix not in muted}
-    linked = [_located(found, case.facts.sightings) for found in _link(findings, checks)]
+    linked = [_for_this_user(_located(found, case.facts.sightings), case) for found in _link(findings, checks)]
     roots = _ranked(linked)
     return Report(
         verdict=_verdict(case, linked, results),
@@ -115,6 +118,21 @@ def _located(found: Finding, sightings: Mapping[str, tuple[Sighting, ...]]) -> F
         for one in found.evidence
     )
     return msgspec.structs.replace(found, evidence=evidence)
+
+
+def _for_this_user(found: Finding, case: Case) -> Finding:
+    """Root needs no sudo, and a container where one is root often has none."""
+    if not case.facts.host.admin or case.facts.host.os == "windows":
+        return found
+    fixes = (
+        msgspec.structs.replace(
+            fix,
+            argv=fix.argv[1:] if fix.argv[:1] == ("sudo",) else fix.argv,
+            shell=_SUDO.sub("", fix.shell),
+        )
+        for fix in found.fixes
+    )
+    return msgspec.structs.replace(found, fixes=tuple(fixes))
 
 
 def _root(effect: str, cause: dict[str, str]) -> str:

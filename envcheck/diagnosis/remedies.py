@@ -28,6 +28,13 @@ def command(case: Case, what: Text, *argv: str, alternative: bool = False) -> Fi
     return Fix(what=what, argv=argv, shell=join(argv, shell_of(case)), alternative=alternative)
 
 
+def as_root(case: Case, what: Text, *argv: str, alternative: bool = False) -> Fix:
+    """A program call with the rights of the administrator: by sudo, on Windows from a shell that has them."""
+    if shell_of(case) != "powershell":
+        return command(case, what, "sudo", *argv, alternative=alternative)
+    return command(case, what, *argv, alternative=alternative)
+
+
 def line(what: Text, shell: str, *, alternative: bool = False) -> Fix:
     """A step whose line needs a shell (a pipe, an expansion, two commands)."""
     return Fix(what=what, shell=shell, alternative=alternative)
@@ -212,6 +219,8 @@ def reboot(case: Case) -> Fix:
     """Restart the machine."""
     if case.facts.host.os == "windows":
         return step(say("Restart the computer"))
+    if case.in_container:
+        return step(say("Restart the machine that the container runs on"))
     return command(case, say("Restart the machine"), "sudo", "reboot")
 
 
@@ -269,11 +278,21 @@ def start_service(case: Case, name: str) -> Fix:
     return command(case, say("Start {name}", name=name), "sudo", "systemctl", "enable", "--now", name)
 
 
-def kernel_log() -> Fix:
-    """Read what the driver told the kernel log."""
+def kernel_log(case: Case) -> Fix:
+    """Read what the driver told the kernel log; on Windows the event log, where the driver is `nvlddmkm`."""
+    if case.facts.host.os == "windows":
+        events = "Get-WinEvent -ProviderName nvlddmkm -MaxEvents 20 | Format-List TimeCreated, Message"
+        return line(say("Read what the driver told the event log"), events)
     return line(
         say("Read what the driver told the kernel log"), "sudo dmesg | grep -iE 'nvrm|xid|nvidia|secure' | tail -n 30"
     )
+
+
+def install_compiler(case: Case) -> tuple[Fix, ...]:
+    """Install the C and C++ compilers of this Linux system."""
+    known = distribution(case.facts.host.os_name)
+    what = say("Install the system's packages gcc and g++")
+    return lines(what, known.compiler if known else ()) or (step(what),)
 
 
 # --- containers ---------------------------------------------------------------------------------------------------

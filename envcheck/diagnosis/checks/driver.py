@@ -242,7 +242,7 @@ def _load_or_build(case: Case, *, no_file: bool) -> tuple[Fix, ...]:
     if no_file:
         return remedies.rebuild_module(case)
     again = remedies.rebuild_module(case)
-    return (remedies.load_module(case), remedies.kernel_log(), *remedies.otherwise(*again[:-1]))
+    return (remedies.load_module(case), remedies.kernel_log(case), *remedies.otherwise(*again[:-1]))
 
 
 @check(

@@ -127,7 +127,7 @@ def driver_answers_unknown_error(this: Check, case: Case) -> Iterator[Finding]:
             name=status.name or "?",
         ),
         evidence=(exhibits.status(status), *_libraries(case)),
-        fixes=(remedies.kernel_log(), remedies.reboot(case), *remedies.report_it(case)),
+        fixes=(remedies.kernel_log(case), remedies.reboot(case), *remedies.report_it(case)),
         severity=wish(case),
         confidence="possible",
     )
@@ -142,7 +142,7 @@ def _odd_gpus(this: Check, case: Case, odd: list[Gpu]) -> Finding:
             fact(f"nvidia.gpus[{gpu.index}].error", f"{gpu.error} {gpu.error_call or ''}".strip(), gpu.look)
             for gpu in odd[:4]
         ),
-        fixes=(remedies.kernel_log(), remedies.reboot(case), *remedies.report_it(case)),
+        fixes=(remedies.kernel_log(case), remedies.reboot(case), *remedies.report_it(case)),
         severity="warning" if others or case.cuda_available else wish(case),
         confidence="possible",
     )

@@ -35,7 +35,7 @@ def driver_hung(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("The NVIDIA driver did not answer: {call} hung", call=hung.stage or hung.look),
         evidence=(exhibits.look(hung),),
-        fixes=(remedies.kernel_log(), remedies.reboot(case), *remedies.otherwise(*remedies.install_driver(case))),
+        fixes=(remedies.kernel_log(case), remedies.reboot(case), *remedies.otherwise(*remedies.install_driver(case))),
         severity="warning" if _works(case) else "error",
         confidence="likely",
     )
@@ -134,6 +134,8 @@ def stub_libcuda(this: Check, case: Case) -> Iterator[Finding]:
 
 
 def _loader_path(case: Case) -> tuple[Fix, ...]:
+    if case.facts.host.os == "windows":
+        return (remedies.step(say("Take the folder of that library out of PATH")),)
     path = case.variable("LD_LIBRARY_PATH")
     first = (remedies.unset(case, "LD_LIBRARY_PATH"),) if path else ()
     look = remedies.line(say("See which files the loader knows"), "ldconfig -p | grep -E 'libcuda|libnvidia-ml'")
@@ -203,13 +205,11 @@ def forward_compatibility_refused(this: Check, case: Case) -> Iterator[Finding]:
 
 def _without_compat(case: Case) -> tuple[Fix, ...]:
     folder = "/usr/local/cuda/compat"
-    inside = remedies.line(
-        say("Take the compat folder away from the loader (in a container: in its image)"),
-        f"sudo mv {folder} {folder}.unused && sudo ldconfig",
-    )
+    away = say("Take the compat folder away from the loader (in a container: in its image)")
+    inside = remedies.lines(away, (f"sudo mv {folder} {folder}.unused", "sudo ldconfig"))
     path = case.variable("LD_LIBRARY_PATH") or ""
     first = (remedies.unset(case, "LD_LIBRARY_PATH"),) if "compat" in path else ()
-    return (*first, inside, *remedies.otherwise(*remedies.install_driver(case)))
+    return (*first, *inside, *remedies.otherwise(*remedies.install_driver(case)))
 
 
 @check(

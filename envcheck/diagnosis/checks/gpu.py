@@ -176,7 +176,7 @@ def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
             *heard(told),
         ),
         fixes=(
-            remedies.kernel_log(),
+            remedies.kernel_log(case),
             remedies.reboot(case),
             remedies.step(
                 say(
@@ -229,7 +229,7 @@ def gpu_hardware_fault(this: Check, case: Case) -> Iterator[Finding]:
         evidence=(*map(_broken, broken[:3]), *((exhibits.status(status),) if status else ()), *heard(told)),
         fixes=(
             remedies.line(say("Read its errors"), "nvidia-smi -q -d ECC,PAGE_RETIREMENT"),
-            remedies.kernel_log(),
+            remedies.kernel_log(case),
             remedies.reboot(case),
         ),
         severity="warning" if works else "error",
@@ -266,7 +266,7 @@ def gpu_not_initialised(this: Check, case: Case) -> Iterator[Finding]:
         say("The NVIDIA driver is loaded, but finds no GPU that it can start"),
         why=say("the card does not answer on the bus (revision ff)") if asleep else None,
         evidence=(*((exhibits.module(module),) if module else ()), *cards_on_bus(case, 2), *heard(told)),
-        fixes=(remedies.kernel_log(), *remedies.install_driver(case)),
+        fixes=(remedies.kernel_log(case), *remedies.install_driver(case)),
         confidence="certain" if silent else "likely",
     )
 

@@ -89,19 +89,16 @@ def mig_without_instance(this: Check, case: Case) -> Iterator[Finding]:
         say("MIG is on for GPU {index}, but it has no instances", index=first),
         evidence=tuple(fact(f"nvidia.gpus[{gpu.index}].mig_devices", "()", gpu.look) for gpu in empty[:4]),
         fixes=(
-            remedies.line(
-                say("See the profiles, then make an instance of one"),
-                f"nvidia-smi mig -i {first} -lgip && sudo nvidia-smi mig -i {first} -cgi 0 -C",
+            remedies.command(case, say("See the profiles"), "nvidia-smi", "mig", "-i", first, "-lgip"),
+            remedies.as_root(
+                case,
+                say("Make an instance of one of them (here of profile 0, the whole GPU)"),
+                *("nvidia-smi", "mig", "-i", first, "-cgi", "0", "-C"),
             ),
-            remedies.command(
+            remedies.as_root(
                 case,
                 say("Switch MIG off to use the whole GPU"),
-                "sudo",
-                "nvidia-smi",
-                "-i",
-                first,
-                "-mig",
-                "0",
+                *("nvidia-smi", "-i", first, "-mig", "0"),
                 alternative=True,
             ),
         ),
@@ -161,19 +158,23 @@ def vgpu_not_licensed(this: Check, case: Case) -> Iterator[Finding]:
             *heard(told),
             *heard(case.said("exclusive_mode"), 1),
         ),
-        fixes=(
-            remedies.line(say("See the state of the licence"), "nvidia-smi -q | grep -i -A 2 licen"),
-            remedies.command(
-                case,
-                say("After setting the licence server in /etc/nvidia/gridd.conf"),
-                "sudo",
-                "systemctl",
-                "restart",
-                "nvidia-gridd",
-            ),
-        ),
+        fixes=_licence(case),
         severity=severity,
         confidence="certain" if told else "likely",
+    )
+
+
+def _licence(case: Case) -> tuple[Fix, ...]:
+    what = say("See the state of the licence")
+    if case.facts.host.os == "windows":
+        return (
+            remedies.line(what, "nvidia-smi -q | Select-String licen"),
+            remedies.step(say("Set the licence server as its provider says, and restart the computer")),
+        )
+    restart = say("After setting the licence server in /etc/nvidia/gridd.conf")
+    return (
+        remedies.line(what, "nvidia-smi -q | grep -i -A 2 licen"),
+        remedies.command(case, restart, "sudo", "systemctl", "restart", "nvidia-gridd"),
     )
 
 

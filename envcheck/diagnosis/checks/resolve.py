@@ -14,6 +14,10 @@ from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import numbers
 
+_LONG_PATHS = (
+    r"New-ItemProperty -Path HKLM:\SYSTEM\CurrentControlSet\Control\FileSystem"
+    " -Name LongPathsEnabled -Value 1 -PropertyType DWORD -Force"
+)
 _FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
 
 
@@ -299,8 +303,14 @@ def path_too_long(this: Check, case: Case) -> Iterator[Finding]:
             say("A path in the package is too long for Windows"),
             evidence=heard(said, 1),
             fixes=(
-                remedies.step(say("Switch long paths on and restart: {url}", url=page("long_path"))),
-                remedies.step(say("Or make the environment in a folder with a short path"), alternative=True),
+                remedies.line(
+                    say(
+                        "In a PowerShell that runs as administrator, switch long paths on: {url}", url=page("long_path")
+                    ),
+                    _LONG_PATHS,
+                ),
+                remedies.reboot(case),
+                remedies.step(say("Make the environment in a folder with a short path"), alternative=True),
             ),
         )
 

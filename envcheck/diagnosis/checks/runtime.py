@@ -132,20 +132,29 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
     )
     if not (told or status or (no_uvm and case.cuda_available is False)):
         return
-    keep = "echo 'options nvidia NVreg_PreserveVideoMemoryAllocations=1' | sudo tee /etc/modprobe.d/nvidia-suspend.conf"
+    windows = case.facts.host.os == "windows"
     yield this.finding(
-        say("CUDA starts with an unknown error (999): the module nvidia_uvm is missing or stale"),
+        say("CUDA starts with an unknown error (999)")
+        if windows
+        else say("CUDA starts with an unknown error (999): the module nvidia_uvm is missing or stale"),
         evidence=(
             *heard(told),
             *((exhibits.status(status),) if status else ()),
             *((fact("nvidia.nodes", "no /dev/nvidia-uvm", "files"),) if no_uvm else ()),
         ),
-        fixes=(
-            remedies.load_module(case, "nvidia_uvm") if no_uvm else remedies.reload_uvm(),
-            *remedies.otherwise(remedies.reboot(case)),
-            remedies.line(say("If it comes back after every suspend"), keep, alternative=True),
-        ),
+        fixes=(remedies.reboot(case), *remedies.otherwise(*remedies.install_driver(case)))
+        if windows
+        else _load_uvm(case, missing=no_uvm),
         confidence="likely",
+    )
+
+
+def _load_uvm(case: Case, *, missing: bool) -> tuple[Fix, ...]:
+    keep = "echo 'options nvidia NVreg_PreserveVideoMemoryAllocations=1' | sudo tee /etc/modprobe.d/nvidia-suspend.conf"
+    return (
+        remedies.load_module(case, "nvidia_uvm") if missing else remedies.reload_uvm(),
+        *remedies.otherwise(remedies.reboot(case)),
+        remedies.line(say("If it comes back after every suspend"), keep, alternative=True),
     )
 
 
@@ -174,7 +183,7 @@ def no_device_at_start(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("CUDA could not count its devices (error 101, invalid device ordinal)"),
         evidence=(*heard(told), *((exhibits.status(status),) if status else ())),
-        fixes=(remedies.unset(case, "CUDA_VISIBLE_DEVICES"), remedies.kernel_log(), remedies.reboot(case)),
+        fixes=(remedies.unset(case, "CUDA_VISIBLE_DEVICES"), remedies.kernel_log(case), remedies.reboot(case)),
         confidence="likely",
     )
 
@@ -207,7 +216,7 @@ def cuda_error(this: Check, case: Case) -> Iterator[Finding]:
             text=groups.get("text", "").strip(),
         ),
         evidence=heard(told),
-        fixes=(remedies.kernel_log(), remedies.reboot(case), *remedies.report_it(case)),
+        fixes=(remedies.kernel_log(case), remedies.reboot(case), *remedies.report_it(case)),
         confidence="possible",
     )
 

@@ -108,7 +108,7 @@ def compiler_too_new(this: Check, case: Case) -> Iterator[Finding]:
         return
     newest = said[0][1].get("newest")
     fixes: tuple[Fix, ...] = (remedies.step(say("Use an older compiler, or a newer CUDA toolkit")),)
-    if newest:
+    if newest and case.facts.host.os != "windows":
         use = say("Use gcc {newest}, once it is installed", newest=newest)
         fixes = (remedies.line(use, f"export CC=gcc-{newest} CXX=g++-{newest}"),)
     yield this.finding(
@@ -118,41 +118,28 @@ def compiler_too_new(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check(
-    "EC703",
-    "compiler-missing",
-    severity="info",
-    cause="compiler_missing",
-    needs=("tools",),
-    hears=("compiler_missing",),
-)
+@check("EC703", "compiler-missing", cause="compiler_missing", needs=("anything_said",), hears=("compiler_missing",))
 def compiler_missing(this: Check, case: Case) -> Iterator[Finding]:
     """There is no C compiler.
 
-    What it means: torch runs without one. `torch.compile`, Triton kernels and extensions need one.
+    What it means: something that needs a compiler ran and found none. torch itself runs without one;
+    `torch.compile`, Triton kernels and extensions need one.
 
     Common causes: a slim image; Windows without the build tools.
 
     What to do: install a compiler when the program uses `torch.compile` or builds extensions.
     """
     said = case.said("compiler_missing")
-    names = {one.name for one in case.tools or ()}
-    absent = case.facts.host.os == "linux" and bool(names) and not case.pasted and "gcc" not in names
-    if not said and not (absent and case.torch_imported):
+    if not said:
         return
-    words = said[0][0].text if said else ""
-    windows = case.facts.host.os == "windows" or "Visual C++" in words or (said and said[0][1].get("compiler") == "cl")
+    message, groups = said[0]
+    windows = case.facts.host.os == "windows" or "Visual C++" in message.text or groups.get("compiler") == "cl"
     yield this.finding(
-        say("There is no C compiler, which torch.compile and extensions need")
-        if said
-        else say("gcc is not on PATH; torch.compile and extensions need a C compiler"),
-        evidence=heard(said, 1) or (fact("tools", " ".join(sorted(names)), "settings"),),
-        fixes=(
-            remedies.step(say("Install the Visual C++ build tools: {url}", url=page("build_tools")))
-            if windows
-            else remedies.step(say("Install the system's package gcc (and g++)")),
-        ),
-        severity="error" if said else "info",
+        say("There is no C compiler, which torch.compile and extensions need"),
+        evidence=heard(said, 1),
+        fixes=(remedies.step(say("Install the Visual C++ build tools: {url}", url=page("build_tools"))),)
+        if windows
+        else remedies.install_compiler(case),
     )
 
 

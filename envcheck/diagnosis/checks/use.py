@@ -85,7 +85,7 @@ def gpu_in_exclusive_use(this: Check, case: Case) -> Iterator[Finding]:
         ),
         fixes=(
             remedies.line(say("See who uses it"), "nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv"),
-            remedies.command(case, say("Set the compute mode back to default"), "sudo", "nvidia-smi", "-c", "0"),
+            remedies.as_root(case, say("Set the compute mode back to default"), "nvidia-smi", "-c", "0"),
         ),
         severity="error" if told or (closed and not works) or (alone and case.cuda_available is False) else "info",
         confidence="certain" if told and alone else "likely",
@@ -279,7 +279,7 @@ def fewer_devices_than_gpus(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("The driver lists {listed} GPUs, CUDA sees {count}", listed=listed, count=count),
         evidence=(fact("nvidia.gpus", listed, "nvml"), fact("torch.device_count", count, case.facts.torch.look)),
-        fixes=(remedies.kernel_log(),),
+        fixes=(remedies.kernel_log(case),),
     )
 
 
