@@ -47,6 +47,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "secure_boot": ("host",),
     "kernels": ("torch",),
     "build_cuda": ("torch", "interpreter"),
+    "wheel_cuda": ("torch", "interpreter"),
     "build_kind": ("torch", "interpreter"),
     "driver_version": ("files", "nvml", "smi"),
     "cuda_driver_version": ("nvml", "libcuda", "smi"),

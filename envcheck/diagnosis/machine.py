@@ -308,6 +308,18 @@ class Machine:
         return f"{digits[1]}.{digits[2]}" if digits else None
 
     @cached_property
+    def wheel_cuda(self) -> str | None:
+        """`build_cuda`; in a thread that is silent about it, that of the release's wheel on the default index."""
+        version = self.facts.torch.version
+        if self.build_cuda or not self.pasted or self.build_kind or version is None or "+" in version:
+            return self.build_cuda
+        silent = self.facts.torch.cuda_available is False and not self.said("not_compiled_with_cuda")
+        if self.facts.host.os != "linux" or self.facts.torch.installer == "conda" or not silent:
+            return None
+        rows = (one for one in self.builds_here if one.torch == version and one.on_default_index)
+        return next((one.cuda for one in rows if one.cuda), None)
+
+    @cached_property
     def wants_nvidia(self) -> bool | None:
         """Whether somebody means to compute on an NVIDIA GPU here: a CUDA build, or a driver that was installed."""
         if self.build_kind == "cuda" or self.driver_traces:

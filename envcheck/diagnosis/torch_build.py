@@ -245,6 +245,11 @@ def _plain_command(case: Case, *, windows: bool) -> _Found | None:
     """`pip install torch` without an index, and no CUDA afterwards: so it goes on Windows."""
     if case.cuda_available is not False or case.facts.host.os not in ("windows", None) or case.driver_version:
         return None
+    if windows and case.pasted and not case.torch_version and not asked(case, CUDA_INDEX):
+        return "possible", (
+            saw("torch.cuda_available", "False", case.facts.torch.look),
+            saw("host.os", "windows", "files"),
+        )
     for said in case.facts.messages:
         plain = _PLAIN_INSTALL.search(said.text) and not _NO_PLAIN_INSTALL.search(said.text)
         if said.kind == "command" and plain:

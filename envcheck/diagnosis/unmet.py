@@ -186,7 +186,7 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
         return Reason("python_32bit", one, "possible")
     if one.asked is not None:
         return Reason("python_too_new", one, "possible", wanted[0]) if wanted else None
-    return Reason("python_too_new" if known_64 else "python_32bit", one, "possible")
+    return Reason("python_too_new", one, "possible")
 
 
 def _from_the_list(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:

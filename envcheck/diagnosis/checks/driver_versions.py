@@ -83,7 +83,7 @@ def _bring_together(case: Case) -> tuple[Fix, ...]:
     "EC206",
     "driver-too-old",
     cause="driver_too_old",
-    needs=("build_cuda", "driver_answered"),
+    needs=("wheel_cuda", "driver_answered"),
     hears=("driver_too_old",),
     explains=(*NO_CUDA, "EC207", "EC404", "EC410"),
 )
@@ -102,35 +102,36 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     told = case.said("driver_too_old")
     if case.cuda_available or case.facts.host.jetson or case.has_nvidia is False:
         return
-    minimum = case.catalogue.minimum_driver(case.build_cuda, case.driver_os or "linux") if case.build_cuda else None
-    if not told and not _is_older(case, minimum):
+    cuda = case.wheel_cuda
+    minimum = case.catalogue.minimum_driver(cuda, case.driver_os or "linux") if cuda else None
+    if not told and not _is_older(case, cuda, minimum):
         return
     found = next((cuda_of_int(int(groups["found"])) for _, groups in told if "found" in groups), None)
     have = case.driver_version or case.cuda_driver_version or found
     yield this.finding(
-        _too_old(case, have, minimum),
+        _too_old(cuda, have, minimum),
         evidence=(*_driver_evidence(case), *heard(told)),
         fixes=_build_or_driver(case, minimum),
-        confidence="certain" if told or case.driver_version else "likely",
+        confidence="certain" if told or (case.driver_version and case.build_cuda) else "likely",
     )
 
 
-def _is_older(case: Case, minimum: str | None) -> bool:
+def _is_older(case: Case, cuda: str | None, minimum: str | None) -> bool:
     """Whether the driver is known to be below `minimum`; by its CUDA version when its own is not known."""
-    if minimum is None or case.build_cuda is None:
+    if minimum is None or cuda is None:
         return False
     if case.driver_version:
         return not at_least(case.driver_version, minimum)
     api = case.cuda_driver_version
-    if api is None or at_least(api, ".".join(case.build_cuda.split(".")[:2])):
+    if api is None or at_least(api, ".".join(cuda.split(".")[:2])):
         return False
     return case.catalogue.minimum_driver(api, case.driver_os or "linux") != minimum
 
 
-def _too_old(case: Case, have: str | None, minimum: str | None) -> Text:
+def _too_old(cuda: str | None, have: str | None, minimum: str | None) -> Text:
     if have and minimum:
         text = "The NVIDIA driver ({have}) is too old for CUDA {cuda}, which needs {minimum}"
-        return say(text, have=have, cuda=case.build_cuda, minimum=minimum)
+        return say(text, have=have, cuda=cuda, minimum=minimum)
     if have:
         return say("The NVIDIA driver (CUDA {have}) is too old for this build of torch", have=have)
     return say("The NVIDIA driver is too old for this build of torch")

@@ -9,12 +9,22 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard, spoken
 from envcheck.model.report import Evidence, Finding
-from envcheck.model.text import say
+from envcheck.model.text import Text, say
 from envcheck.model.versions import at_least, numbers
 
 
 def _short(version: str) -> str:
     return ".".join(str(part) for part in numbers(version)[:2])
+
+
+def _or_32_bit(case: Case, reason: unmet.Reason) -> Text:
+    """What is the matter; an empty list has a second explanation, which one command tells apart."""
+    if reason.confidence != "possible" or case.facts.python.bits or reason.unmet.variants:
+        return say("the installer found no wheel of that release for this Python")
+    return say(
+        "the installer found no wheel for this Python at all. A 32-bit Python gets the same answer: {command} tells",
+        command='python -c "import sys; print(sys.version)"',
+    )
 
 
 def _version(case: Case) -> Evidence:
@@ -89,7 +99,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
     if reason is not None:
         yield this.finding(
             say("Python is too new for {torch}", torch=reason.wish),
-            why=say("the installer found no wheel of that release for this Python"),
+            why=_or_32_bit(case, reason),
             evidence=(spoken(reason.unmet.message), *((_version(case),) if case.facts.python.version else ())),
             fixes=remedies.other_python(case, [reason.build] if reason.build else []),
             confidence=reason.confidence,

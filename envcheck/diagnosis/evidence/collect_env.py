@@ -92,7 +92,7 @@ def _rocm(entry: Entry) -> None:
 
 
 def _available(entry: Entry) -> None:
-    answer = _YES.get(entry.value.casefold())
+    answer = _YES.get(re.split(r"[,;(，]", entry.value.casefold(), maxsplit=1)[0].strip())
     if answer is not None:
         entry.draft.see("torch.cuda_available", answer, entry.line, rank=9)
 

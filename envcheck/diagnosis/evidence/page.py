@@ -31,6 +31,8 @@ _HOME = regex(r"(?:/home/|/Users/)[^/\s\"'<>:]{1,64}(?=/)|[A-Za-z]:\\Users\\[^/\
 MAX_LINE = 4096
 HEAD, TAIL = 512 << 10, 256 << 10
 """Characters that are read of a long text: reports stand at its head, the last words at its tail."""
+FIRST, LAST = 8_000, 4_000
+"""Lines that are read of a text of very many short lines."""
 
 
 class Line(NamedTuple):
@@ -70,11 +72,16 @@ class Page:
 def page_of(text: str) -> Page:
     """Split and clean, credentials and home folders taken out. Line numbers are those of the text as pasted."""
     if len(text) <= HEAD + TAIL:
-        return Page([Line(number, _plain(raw)) for number, raw in enumerate(text.split("\n"), start=1)])
-    head, tail = text[:HEAD].split("\n"), text[-TAIL:].split("\n")[1:]
-    first = text.count("\n") + 2 - len(tail)
-    lines = [Line(number, _plain(raw)) for number, raw in enumerate(head, start=1)]
-    return Page(lines + [Line(number, _plain(raw)) for number, raw in enumerate(tail, start=first)])
+        numbered = list(enumerate(text.split("\n"), start=1))
+    else:
+        head, tail = text[:HEAD].split("\n"), text[-TAIL:].split("\n")[1:]
+        first = text.count("\n") + 2 - len(tail)
+        numbered = [*enumerate(head, start=1), *enumerate(tail, start=first)]
+    # Of blank lines in a row only the first says something: a paragraph ends.
+    told = [(number, raw) for at, (number, raw) in enumerate(numbered) if raw or at == 0 or numbered[at - 1][1]]
+    if len(told) > FIRST + LAST:
+        told = told[:FIRST] + told[-LAST:]
+    return Page([Line(number, _plain(raw)) for number, raw in told])
 
 
 def decode(data: bytes) -> str:
@@ -103,6 +110,8 @@ def _plain(raw: str) -> str:
         text = text.rsplit("\r", 1)[1]
     if "&" in text and ";" in text:
         text = html.unescape(text)
+    if "%20" in text and " " not in text.strip():  # a sentence out of an address bar
+        text = text.replace("%20", " ")
     if "/" in text or "\\" in text:  # what a post should not pass on: credentials and the user's name
         text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
     text = _QUOTE.sub("", text)

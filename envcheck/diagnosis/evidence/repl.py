@@ -49,6 +49,7 @@ _PROPERTIES = regex(
     r"(?:, total_memory=(?P<memory>\d+)MB)?"
 )
 _PRINT = regex(r"print\s?\((?P<arguments>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)?\)){0,400})\)")
+_PRINTED = regex(r"^\s{0,8}print\s?\(.{0,200}\btorch\..{0,200}\)\s*$")
 _MAX_ANSWER = 6
 
 
@@ -57,6 +58,8 @@ def read(page: Page, draft: Draft) -> None:
     for position, line in enumerate(page.lines):
         prompt = _PROMPT.match(line.text)
         code = prompt["code"] if prompt else _script(line.text)
+        if code is None and _PRINTED.match(line.text):
+            code = line.text.strip()
         if code and "." in code:
             _dialogue(code, _answers(page, position), draft, interactive=prompt is not None)
         elif "torch." in line.text or "cuda.is_available" in line.text:

@@ -17,10 +17,17 @@ _JETSON = regex(
 )
 _NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without)\b[^.\n]{0,30}\bjetson", re.IGNORECASE)
 _WSL = regex(
-    r"microsoft-standard|\bWSL ?[12]\b|\bWSL version\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b",
+    r"microsoft-standard|\b4\.4\.0-\d+-Microsoft\b|/lib/modules/3\.4\.0\+"
+    r"|\bWSL ?[12]\b|\bWSL version\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b",
     re.IGNORECASE,
 )
 _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
+_SYSTEM_WORD = regex(
+    r"^\W{0,6}(?:(?:OS|Operating system|System|Platform|操作系统|系统)\W{1,4})?(?:Microsoft )?"
+    r"(?P<name>Win(?:dows)?(?:\s?(?:1[01]|[78](?:\.1)?|Server\s?\d{4}))?|Linux|mac ?OS)"
+    r"(?:[ -](?:Pro(?:fessional)?|Home|Education|Enterprise|x64|x86[_-]64|64[- ]?bits?|\d\dH\d)){0,3}\W{0,3}$",
+    re.IGNORECASE,
+)
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
 _MACOS = regex(
     r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b|\bMacBook\b|\bApple M[1-9]\b"
@@ -66,6 +73,9 @@ _RADEON = regex(
     r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?\W*$",
     re.IGNORECASE,
 )
+_TORCH_BARE = regex(
+    r"^\W{0,8}(?P<version>[12]\.\d{1,2}\.\d{1,2}(?:\.(?:dev|post)\d+)?\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\W{0,4}$"
+)
 _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
 
 
@@ -90,6 +100,10 @@ def _host(line: Line, draft: Draft) -> None:
         draft.see("host.os", "linux", line, rank=8)
     if _MACOS.search(text):
         draft.see("host.os", "macos", line, rank=3)
+    word = _SYSTEM_WORD.match(text)
+    if word:
+        family = {"w": "windows", "l": "linux", "m": "macos"}[word["name"][0].casefold()]
+        draft.see("host.os", family, line, rank=2)
     kernel = _KERNEL.search(text)
     if kernel:
         draft.see("host.kernel", kernel["kernel"] or kernel["alone"], line, rank=4)
@@ -108,7 +122,7 @@ def _host(line: Line, draft: Draft) -> None:
 def _mentioned(line: Line, draft: Draft) -> None:
     """Versions and cards in words of one's own: only where the line says little else."""
     text = line.text
-    build = None if _ASKED.search(text) else _TORCH_BUILD.search(text)
+    build = None if _ASKED.search(text) else _TORCH_BUILD.search(text) or _TORCH_BARE.match(text)
     label = None if build else _TORCH_LABEL.match(text)
     if build or label:
         draft.see("torch.version", (build or label)["version"], line, rank=2)  # type: ignore[index]

@@ -34,6 +34,12 @@ _BUILT = (
     (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
 )
 _NOT_COMPILED = regex(r"Torch not compiled with CUDA enabled")
+_BUILT_WITHOUT = regex(r"torch\b[^\n]{0,30}\bbuilt with CUDA\??\s{0,2}[:=]?\s{0,2}(?:False|No)\b", re.IGNORECASE)
+_UNAVAILABLE = regex(
+    r"\b(?:CUDA|GPU)(?: device| support)? (?:is (?:not|un)|isn't |not |must be )[ ]?ava(?:il|li)able\b"
+    r"|\bTorch is not able to use GPU\b",
+    re.IGNORECASE,
+)
 _NO_MODULE = regex(r"No module named '?torch'?(?:\s|$|\.$|;)")
 
 
@@ -83,6 +89,11 @@ def _build(line: Line, draft: Draft) -> None:
         draft.see("torch.cuda_known", True, line, rank=2)
         draft.see("torch.imported", True, line, rank=2)
         draft.see("torch.installed", True, line, rank=2)
+    if _BUILT_WITHOUT.search(line.text):
+        draft.see("torch.cuda_known", True, line, rank=3)
+        draft.see("torch.installed", True, line, rank=2)
+    if _UNAVAILABLE.search(line.text):
+        draft.see("torch.cuda_available", False, line, rank=1)
     if _NO_MODULE.search(line.text):
         draft.see("torch.imported", False, line, rank=4)
 
