@@ -161,9 +161,9 @@ def test_a_record_of_a_real_size_is_read_by_its_libraries_only(look: Look, tmp_p
     lines = [f"torch/include/some.sorted/header{number}.so.h,sha256=x,{number}" for number in range(20_000)]
     lines[7] = "torch/lib/libgone.so,sha256=x,7"
     faketorch.write_dist(
-        site, "torch", "2.6.0", record="\n".join([*lines, "torch/__init__.py,,", "torch/lib/last.dll,,9"])
+        site, "torch", "2.6.0", record="\n".join([*lines, "torch/__init__.py,,", "torch/lib/last.so.1,,9"])
     )
-    assert look().torch.broken_files == ("torch/lib/libgone.so", "torch/lib/last.dll")
+    assert look().torch.broken_files == ("torch/lib/libgone.so", "torch/lib/last.so.1")
 
 
 def test_metadata_without_a_package(look: Look, tmp_path: Path) -> None:

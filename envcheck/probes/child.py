@@ -79,7 +79,7 @@ class Worker:
 
     `argv_prefix` is the interpreter and its options, `script` the text of the program, `ask` what it finds in
     ask.json, `env` and `cwd` as for a process, `beside` further files of the directory by name (modules that the
-    script imports). Starting never raises: `finish` tells what went wrong.
+    script imports, `worker_files` gives ours). Starting never raises: `finish` tells what went wrong.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Worker:
         ask: Mapping[str, Any],
         env: Mapping[str, str],
         cwd: str | None = None,
-        beside: Mapping[str, str] | None = None,
+        beside: Mapping[str, str | bytes] | None = None,
     ) -> None:
         self.begun = time.monotonic()
         self._process: Process | None = None
@@ -101,7 +101,7 @@ class Worker:
         try:
             self._folder = folder = _private_folder(env)
             for name, text in {"script.py": script, **(beside or {})}.items():
-                _write(folder, name, text.encode())
+                _write(folder, name, text if isinstance(text, bytes) else text.encode())
             _write(folder, "ask.json", msgspec.json.encode(ask))
             _write(folder, "events.jsonl", b"")
             with open(os.path.join(folder, "output.txt"), "ab") as output:
@@ -210,6 +210,30 @@ def worker_text(name: str) -> str:
         return file.read()
 
 
+def worker_files(*names: str) -> dict[str, bytes]:
+    """Our workers' files of these names, as `beside` takes them, with the bytecode that Python keeps of them here.
+
+    An interpreter of our own kind need not compile them then; every other one does not look at the bytecode.
+    """
+    files = {}
+    for name in names:
+        path = os.path.join(WORKERS, name)
+        with open(path, "rb") as file:
+            files[name] = file.read()
+        kept = f"__pycache__/{name.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+        with contextlib.suppress(OSError), open(os.path.join(WORKERS, kept), "rb") as file:
+            code = file.read()
+            if code[4:16] == _stamp(os.stat(path)):
+                # PEP 552: "made from a source with this hash, do not check"; the copy has another time of change.
+                files[kept] = code[:4] + b"\1\0\0\0" + bytes(8) + code[16:]
+    return files
+
+
+def _stamp(status: os.stat_result) -> bytes:
+    """What bytecode says of its source: flags, time of change, size."""
+    return b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in (0, int(status.st_mtime), status.st_size))
+
+
 def run_worker(
     argv_prefix: Sequence[str],
     script: str,
@@ -251,14 +275,20 @@ def _private_folder(env: Mapping[str, str]) -> str:
 
 
 def _write(folder: str, name: str, data: bytes) -> None:
-    with open(os.path.join(folder, name), "wb") as file:
+    place = os.path.join(folder, name)
+    if "/" in name and not os.path.isdir(os.path.dirname(place)):
+        os.mkdir(os.path.dirname(place), 0o700)
+    with open(place, "wb") as file:
         file.write(data)
 
 
 def _remove(folder: str) -> None:
     with contextlib.suppress(OSError):
-        for name in os.listdir(folder):
-            os.unlink(os.path.join(folder, name))
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                _remove(entry.path)
+            else:
+                os.unlink(entry.path)
         os.rmdir(folder)
 
 

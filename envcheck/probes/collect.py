@@ -18,7 +18,7 @@ from envcheck.model.facts import Facts, Message, Observation, Python, State
 from envcheck.model.shell import join
 from envcheck.model.text import say
 from envcheck.probes import interpreter, packages
-from envcheck.probes.child import Worker, WorkerResult, worker_text
+from envcheck.probes.child import Worker, WorkerResult, worker_files
 from envcheck.probes.outcome import since
 from envcheck.probes.system import System
 
@@ -26,7 +26,13 @@ START_LIMIT = 20.0
 """Seconds in which an interpreter must have said who it is; what takes longer is something else."""
 MARGIN = 0.1
 """Seconds of the budget that are kept for ending children and for the report."""
-_BESIDE = ("target_files.py", "target_torch.py")
+_SCRIPT = """
+import os, sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it away
+import target
+target.main()
+"""
+_FILES = ("target.py", "target_files.py", "target_torch.py")
 
 
 class Watch(Protocol):
@@ -69,11 +75,10 @@ def collect(system: System, options: Options | None = None) -> Facts:
 
 
 def _start(system: System, python: str, options: Options, until: float) -> Worker:
-    beside = {name: worker_text(name) for name in _BESIDE}
     ask = {"torch": options.torch, "limit": until - time.monotonic()}
     # macOS: a framework build leaves this to its children, which would then take themselves for our environment.
     env = {name: value for name, value in system.environ.items() if name != "__PYVENV_LAUNCHER__"}
-    return Worker([python, "-B"], worker_text("target.py"), ask, env, system.cwd(), beside)
+    return Worker([python, "-B"], _SCRIPT, ask, env, system.cwd(), worker_files(*_FILES))
 
 
 def _gathered(

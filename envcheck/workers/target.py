@@ -1,24 +1,24 @@
 """Asked of the examined interpreter: what it is, what is installed, and how far torch gets.
 
-One process, three parts, cheapest first: interpreter, packages, torch. Every step is an event in events.jsonl, so
-that a crash or a hang names its step and leaves the answers before it. These files compile under Python 2.7 and
-3.6 too: an interpreter that is too old for torch is described, not stumbled over.
+Started by a script of a few lines, so that Python can keep the bytecode of all that is here. One process, three parts,
+cheapest first: interpreter, packages, torch. Every step is an event in events.jsonl, so that a crash or a hang names
+its step and leaves the answers before it. These files compile under Python 2.7 and 3.6 too: an interpreter that is
+too old for torch is described, not stumbled over.
 """
 
 import os
 import sys
 
-LOADED_AT_START = frozenset(sys.modules)
+LOADED_AT_START = frozenset(sys.modules) - {"target"}
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 USER_PATH = [entry for entry in sys.path if os.path.abspath(entry or ".") != FOLDER]
 PYTHON_PATH = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 
 # Our own imports must not pick up a stray json.py of the user's.
-sys.path[:] = [FOLDER] + [entry for entry in USER_PATH if entry not in PYTHON_PATH]
+OWN_PATH = [FOLDER] + [entry for entry in USER_PATH if entry not in PYTHON_PATH]
+sys.path[:] = OWN_PATH
 import gc  # noqa: E402
 import json  # noqa: E402
-import traceback  # noqa: E402
-import warnings  # noqa: E402
 
 import target_files  # noqa: E402
 import target_torch  # noqa: E402
@@ -31,6 +31,16 @@ TEXT_CAP = 8192
 stage = [""]
 said = [0]
 events = os.open(os.path.join(FOLDER, "events.jsonl"), os.O_WRONLY | os.O_APPEND)
+
+
+def ours(name):
+    """A module that not every look needs, as we mean it, whatever the path is now."""
+    before = sys.path[:]
+    sys.path[:] = OWN_PATH
+    try:
+        return __import__(name)
+    finally:
+        sys.path[:] = before
 
 
 def emit(event, step="", **more):
@@ -59,7 +69,7 @@ def described(error):
         text = str(error)
     except BaseException:
         text = "(its text cannot be shown)"
-    lines = traceback.format_exception(kind, error, getattr(error, "__traceback__", None))
+    lines = ours("traceback").format_exception(kind, error, getattr(error, "__traceback__", None))
     kept = "".join(line for line in lines if FOLDER not in line.split("\n")[0])
     name = kind.__name__ if standard else kind.__module__ + "." + kind.__name__
     return {"type": name, "text": text[:TEXT_CAP], "traceback": kept[-TEXT_CAP:]}
@@ -75,6 +85,7 @@ def on_warning(message, category, *_unused, **_also):
 
 def listen():
     """Every warning that a person would see becomes an event, whatever PYTHONWARNINGS says."""
+    warnings = ours("warnings")
     warnings.showwarning = on_warning
     for category in (UserWarning, RuntimeWarning, FutureWarning):
         warnings.filterwarnings("always", category=category)
@@ -105,10 +116,8 @@ def main():
     files = attempt("torch files", target_files.torch_files, paths, dists, LOADED_AT_START)
     if ask.get("torch") and files and files["installed"] and sys.version_info >= (3, 7):
         listen()
+        ours("traceback")  # before a stray one can be
         sys.path[:] = paths.for_import()
         target_torch.look(attempt, [name for name, _ in files["strays"]])
     emit("bye")
-
-
-main()
-os._exit(0)
+    os._exit(0)

@@ -1,10 +1,8 @@
 """What the examined interpreter is and what is installed in it, from files; no package is imported."""
 
-import ast
 import io
 import os
 import re
-import struct
 import sys
 import sysconfig
 
@@ -15,6 +13,10 @@ RELATED = re.compile(
     r"|accelerate|transformers|deepspeed|onnxruntime|rocm|hip|pynvml$|pip$|setuptools$|uv$|conda$|mamba$|python$"
     r"|typing-extensions$|sympy$|mpmath$|filelock$|networkx$|jinja2$|fsspec$|protobuf$"
 )
+FIRST = b"torch/__init__.py,"
+ENDINGS = {"win32": (FIRST, b".dll", b".pyd"), "darwin": (FIRST, b".so", b".dylib")}.get(sys.platform, (FIRST, b".so"))
+LITERAL = re.compile(r"""[uU]?(?:'([^'\\]*)'|"([^"\\]*)"|(None|True|False))\s*(?:#.*)?$""")
+CONSTANTS = {"None": None, "True": True, "False": False}
 PINS = re.compile(r"torch|nvidia-|cuda|triton|pytorch|numpy|intel-|rocm", re.IGNORECASE)
 
 
@@ -45,9 +47,15 @@ class Paths:
 
 def read(path, cap=1 << 16):
     """Up to `cap` bytes of a file as text, or None."""
+    data = contents(path, cap)
+    return None if data is None else data.decode("utf-8", "replace")
+
+
+def contents(path, cap):
+    """Up to `cap` bytes of a file, or None."""
     try:
         with io.open(path, "rb") as file:
-            return file.read(cap).decode("utf-8", "replace")
+            return file.read(cap)
     except (OSError, IOError):
         return None
 
@@ -74,12 +82,12 @@ def interpreter(paths):
 
     library, version = libc()
     base = getattr(sys, "base_prefix", getattr(sys, "real_prefix", sys.prefix))
-    marker = os.path.join(sysconfig.get_path("stdlib") or "", "EXTERNALLY-MANAGED")
+    marker = os.path.join(os.path.dirname(os.__file__), "EXTERNALLY-MANAGED")
     return {
         "path": sys.executable,
         "version": ".".join(str(part) for part in sys.version_info[:3]) + release_suffix(),
         "implementation": {"cpython": "CPython", "pypy": "PyPy"}.get(implementation(), implementation()),
-        "bits": struct.calcsize("P") * 8,
+        "bits": 64 if sys.maxsize > 1 << 32 else 32,
         "free_threaded": free_threaded(),
         "platform": sysconfig.get_platform(),
         "libc": library,
@@ -131,7 +139,7 @@ def tags(library, version):
     short = "%d%d" % sys.version_info[:2]
     python = {"cpython": "cp", "pypy": "pp"}.get(implementation(), implementation()) + short
     place = re.sub(r"[-.]", "_", sysconfig.get_platform())
-    if struct.calcsize("P") == 4:
+    if sys.maxsize < 1 << 32:
         place = place.replace("x86_64", "i686").replace("aarch64", "armv7l")
     if place.startswith("linux_") and library == "glibc" and version:
         place = place.replace("linux_", "manylinux_%s_" % "_".join(version.split(".")[:2]))
@@ -181,9 +189,9 @@ def packages(paths):
 
 def distribution(folder, file_name):
     """One package from the name of its metadata, which is read only when it has to do with torch."""
-    stem, suffix = os.path.splitext(file_name)
-    if suffix not in (".dist-info", ".egg-info", ".egg-link"):
+    if not file_name.endswith((".dist-info", ".egg-info", ".egg-link")):
         return None
+    stem, suffix = os.path.splitext(file_name)
     stem, _, version = stem.partition("-") if stem[0] != "-" else ("~" + stem[1:]).partition("-")
     name = normalised(stem)
     # pip renames what it is about to remove, torch to ~orch; an interrupted run leaves it so.
@@ -295,10 +303,9 @@ def stated_build(text):
     """What torch/version.py says, read as text."""
     values = {}
     for name, value in re.findall(r"^(\w+)\s*(?::[^=\n]*)?=\s*(.+)$", text, re.MULTILINE):
-        try:
-            values[name] = ast.literal_eval(value.strip())
-        except (ValueError, SyntaxError):
-            continue
+        literal = LITERAL.match(value)
+        if literal:
+            values[name] = CONSTANTS.get(literal.group(3), literal.group(1) or literal.group(2) or "")
     if "__version__" not in values:
         return {}
     facts = {name: str(values[name]) if values.get(name) is not None else None for name in ("cuda", "hip", "xpu")}
@@ -311,12 +318,10 @@ def broken_files(folder, path):
     if path is None:
         return ["torch/__init__.py"]
     records = [name for name in names_in(folder) if re.match(r"torch-\d.*\.dist-info$", name)]
-    record = read(os.path.join(folder, records[0], "RECORD"), 16 << 20) if records else None
+    record = contents(os.path.join(folder, records[0], "RECORD"), 16 << 20) if records else None
     wanted = re.compile(r"(torch/(?:__init__\.py|[^,]+\.(?:so|dll|pyd|dylib)[.\d]*)),[^,]*,(\d*)")
-    found = [
-        wanted.match(line) for line in lines_with(record or "", ("torch/__init__.py,", ".so", ".dll", ".pyd", ".dylib"))
-    ]
-    sizes = [match.groups() for match in found if match]
+    lines = lines_with(record or b"", ENDINGS)
+    sizes = [match.groups() for match in (wanted.match(line.decode("utf-8", "replace")) for line in lines) if match]
     return [name for name, size in sizes if not whole(os.path.join(folder, name), size)][:20]
 
 
@@ -326,9 +331,9 @@ def lines_with(text, words):
     for word in words:
         place = text.find(word)
         while place >= 0:
-            starts.add(text.rfind("\n", 0, place) + 1)
+            starts.add(text.rfind(b"\n", 0, place) + 1)
             place = text.find(word, place + 1)
-    return [text[start : text.find("\n", start) % (len(text) + 1)] for start in sorted(starts)]
+    return [text[start : text.find(b"\n", start) % (len(text) + 1)] for start in sorted(starts)]
 
 
 def whole(path, size):
