@@ -13,11 +13,13 @@ import pytest
 from helpers.cli import invoke
 from helpers.golden import FOLDER, MACHINES
 
+from envcheck.commands.backprop import deepened
 from envcheck.commands.doctor import exit_code
 from envcheck.model.errors import Exit
-from envcheck.model.facts import Facts
+from envcheck.model.facts import Facts, Torch
 from envcheck.model.report import Finding, Report, Severity, Verdict
 from envcheck.model.text import say
+from envcheck.probes.system import System
 from envcheck.render.schema import SCHEMA_FILE
 
 VALIDATOR = jsonschema.Draft202012Validator(json.loads(SCHEMA_FILE.read_text("utf-8")))
@@ -61,6 +63,39 @@ def test_without_importing_torch_its_version_is_known() -> None:
     assert seen["facts"]["torch"]["imported"] is None
     states = {look["look"]: look["state"] for look in seen["report"]["probes"]}
     assert states["torch"] == "skipped"
+
+
+def test_a_deep_look_holds_the_gradients_and_its_snapshot_gives_the_very_same_report(tmp_path: Path) -> None:
+    saved = tmp_path / "deep.json"
+    here = document("--python", sys.executable, "--deep", "--save", saved)
+    assert [device["verdict"] for device in here["facts"]["gradients"]["devices"] if device["device"] == "cpu"] == [
+        "trusted"
+    ]
+    looks = {look["look"]: look for look in here["report"]["probes"]}
+    assert looks["backprop"]["state"] == "ok"
+    assert looks["backprop"]["ms"] > 0
+    ran = {check["code"]: check["status"] for check in here["report"]["checks"] if check["code"].startswith("EC5")}
+    assert ran["EC502"] == "pass"
+    assert document("--from", saved)["report"] == here["report"]
+    assert "back-propagation checked and right on: CPU" in invoke("doctor", "--from", saved).out
+
+
+@pytest.mark.parametrize(
+    ("imported", "until", "state"), [(True, 0.0, "timeout"), (None, 1e12, "skipped"), (False, 1e12, "skipped")]
+)
+def test_a_deep_look_without_torch_or_time_says_that_it_was_not_made(
+    imported: bool | None, until: float, state: str
+) -> None:
+    facts = Facts(torch=Torch(installed=True, imported=imported))
+    seen = deepened(System(environ={}), facts, sys.executable, until)
+    assert seen.gradients is None
+    assert [(look.look, look.state) for look in seen.observations] == [("backprop", state)]
+
+
+def test_a_device_that_computes_wrong_is_none_to_train_on() -> None:
+    made = document("--from", FOLDER.parent / "machines" / "gradients-norm-scaled.json")
+    assert made["facts"]["torch"]["cpu_kernel_ok"] is True
+    assert made["report"]["can_train"] == []
 
 
 def test_no_secret_and_no_name_of_this_machine_gets_out(tmp_path: Path) -> None:
@@ -197,6 +232,12 @@ def test_a_bad_interpreter_is_one_clear_line(asked: str) -> None:
     assert len(ended.err.splitlines()) == 2
 
 
+def test_a_deep_look_needs_torch_and_says_so_before_it_looks() -> None:
+    ended = invoke("doctor", "--deep", "--no-torch", "--python", "/no/such/python")
+    assert (ended.code, ended.out) == (Exit.USAGE, "")
+    assert ended.err == "error: --deep needs torch\nhint: leave --no-torch out\n"
+
+
 def test_a_program_that_is_no_python_is_one_clear_line() -> None:
     ended = invoke("doctor", "--python", shutil.which("true") or "")
     assert (ended.code, ended.out) == (Exit.USAGE, "")
@@ -211,6 +252,7 @@ def test_a_program_that_is_no_python_is_one_clear_line() -> None:
         (["--select", "torch"], "TORCH"),
         (["--python", "python3"], "--python"),
         (["--no-torch"], "--no-torch"),
+        (["--deep"], "--deep"),
         (["--save", "/no/such/folder/x.json"], "/no/such/folder/x.json"),
         (["--save", "/tmp"], "/tmp"),
         (["--deadline", "nan"], "nan"),

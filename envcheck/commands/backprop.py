@@ -11,7 +11,7 @@ from envcheck.gradients.ask import Ask, make_ask, script
 from envcheck.gradients.judge import judge
 from envcheck.gradients.judge_exact import Book
 from envcheck.gradients.record import Run
-from envcheck.model.facts import Facts, Observation, Python, Torch
+from envcheck.model.facts import Facts, Observation, Python, State, Torch
 from envcheck.model.gradients import GradientDevice, Gradients
 from envcheck.probes.child import Worker, WorkerResult
 from envcheck.probes.interpreter import Choice, choose
@@ -22,6 +22,8 @@ RESTARTS = 3
 """How often the worker is started again after a crash, for the cases that are left."""
 _LAYERS = ("lesson", "exact", "precision", "random", "found", "load")
 _KEPT = 4096
+_LEAST = 0.5
+"""Seconds without which no measurement is begun."""
 
 
 class Measured(NamedTuple):
@@ -173,13 +175,20 @@ def with_gradients(system: System, facts: Facts, gradients: Gradients | None) ->
     return msgspec.structs.replace(clean, gradients=whole)
 
 
-def deepened(system: System, facts: Facts, python: str | None, limit: float) -> Facts:
-    """The facts of a machine with the gradients of the same interpreter, measured in at most `limit` seconds."""
-    if facts.torch.imported is not True:
-        seen = Observation(look=LOOK, state="skipped", detail="torch is not imported")
+def deepened(
+    system: System, facts: Facts, python: str | None, until: float, watch: Callable[[Worker], None] = lambda _: None
+) -> Facts:
+    """The facts of a machine with the gradients of the same interpreter, measured before `until` (`time.monotonic`).
+
+    Where torch is not imported, or no time is left, the look says that it was not made.
+    """
+    why = "torch is not imported" if facts.torch.imported is not True else "no time was left"
+    if facts.torch.imported is not True or time.monotonic() + _LEAST > until:
+        state: State = "timeout" if facts.torch.imported else "skipped"
+        seen = Observation(look=LOOK, state=state, detail=why)
         return msgspec.structs.replace(facts, observations=(*facts.observations, seen))
-    run, book, _ = measure(system, choose(system, python).path, make_ask(), time.monotonic() + limit)
-    whole = msgspec.structs.replace(facts, observations=(*facts.observations, observation(run)))
+    run, book, last = measure(system, choose(system, python).path, make_ask(), until, watch)
+    whole = msgspec.structs.replace(facts, observations=(*facts.observations, observation(run, last.ms)))
     return with_gradients(system, whole, judged(run, book))
 
 

@@ -1,5 +1,6 @@
 """`envcheck doctor`: look, diagnose, show."""
 
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from envcheck.model.report import SEVERITIES, Examination, Report
 from envcheck.model.text import say
 
 FORMATS = ("console", "json", "markdown")
+JUDGING = 0.4
+"""Seconds of the deadline that are kept for judging what was measured, and for the report."""
 
 
 class Asked(NamedTuple):
@@ -34,7 +37,11 @@ class Asked(NamedTuple):
 
 @command("doctor")
 @looking_options
-@option("--deep", is_flag=True, help="Check the numbers of back-propagation too (as verify-backprop does).")
+@option(
+    "--deep",
+    is_flag=True,
+    help="Check back-propagation too, as verify-backprop does (some seconds more).",
+)
 @option("--format", "face", type=click.Choice(FORMATS), default="console", help="How to show the report.")
 @option("--from", "source", metavar="FILE", help="Judge a snapshot or pasted text (- for standard input), not here.")
 @option("--save", metavar="FILE", help="Write what was seen, redacted, to a file that --from reads.")
@@ -54,11 +61,9 @@ def doctor(world: World, /, **given: Any) -> int:
     Exit codes: 0 nothing wrong, 1 a finding at or above --fail-on, 2 wrong usage or input, 3 could not tell.
     """
     asked = Asked(**given)
-    if asked.save is not None:
-        from envcheck.commands.files import check_writable
-
-        check_writable(asked.save)
-    facts = _facts(world, asked)
+    until = time.monotonic() - min(time.process_time(), 0.3) + asked.deadline
+    _refuse_early(asked)
+    facts = facts_from(world, asked.source) if asked.source is not None else _looked(world, asked, until)
     examination = examine(world, facts, select=asked.select, ignore=asked.ignore)
     world.write(render(world, examination, asked.face, verbose=asked.verbose))
     if asked.save is not None:
@@ -69,22 +74,29 @@ def doctor(world: World, /, **given: Any) -> int:
     return exit_code(examination.report, asked.fail_on)
 
 
-def _facts(world: World, asked: Asked) -> Facts:
-    if asked.source is None:
-        facts = look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch)
-        return _deepened(world, facts, asked) if asked.deep else facts
-    if asked.python is not None or not asked.torch or asked.deep:
+def _refuse_early(asked: Asked) -> None:
+    """Whatever can be known to be wrong before the look begins."""
+    if asked.save is not None:
+        from envcheck.commands.files import check_writable
+
+        check_writable(asked.save)
+    if asked.source is not None and (asked.python is not None or not asked.torch or asked.deep):
         what = say("--from judges a file; --python, --no-torch and --deep are for this machine")
         raise EnvcheckError(what, mend=say("leave one of them out"))
-    return facts_from(world, asked.source)
-
-
-def _deepened(world: World, facts: Facts, asked: Asked) -> Facts:
-    from envcheck.commands.backprop import deepened
-
-    if not asked.torch:
+    if asked.deep and not asked.torch:
         raise EnvcheckError(say("--deep needs torch"), mend=say("leave --no-torch out"))
-    return deepened(world.system, facts, asked.python, asked.deadline)
+
+
+def _looked(world: World, asked: Asked, until: float) -> Facts:
+    """What is seen of this machine; `--deep` measures in what is left until that instant of `time.monotonic`."""
+    facts = look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch)
+    if not asked.deep:
+        return facts
+    from envcheck.commands.backprop import deepened
+    from envcheck.commands.waiting import Waiting
+
+    with Waiting(world, asked.deadline) as waiting:
+        return deepened(world.system, facts, asked.python, until - JUDGING, waiting.on)
 
 
 def render(world: World, examination: Examination, face: str, *, verbose: bool) -> str:

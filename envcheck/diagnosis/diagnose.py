@@ -8,6 +8,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
 from envcheck.diagnosis.next_steps import next_steps
 from envcheck.model.facts import Sighting
+from envcheck.model.gradients import GradientDevice
 from envcheck.model.patterns import regex
 from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Finding, Report, Status, Verdict
 from envcheck.model.text import Text, say
@@ -48,10 +49,17 @@ def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (),
 
 
 def can_train(case: Case) -> tuple[str, ...]:
-    """Devices on which a first kernel with its backward pass was seen to work."""
-    torch = case.facts.torch
-    cpu = ("cpu",) if torch.cpu_kernel_ok else ()
-    return cpu + tuple(f"{device.kind}:{device.index}" for device in torch.devices or () if device.kernel_ok)
+    """Devices on which a first kernel with its backward pass was seen to work, and no gradient was seen to be wrong."""
+    torch, gradients = case.facts.torch, case.facts.gradients
+    works = ["cpu"] if torch.cpu_kernel_ok else []
+    works += [f"{device.kind}:{device.index}" for device in torch.devices or () if device.kernel_ok]
+    wrong = {_called(device) for device in gradients.untrusted} if gradients else set()
+    return tuple(device for device in works if device not in wrong)
+
+
+def _called(device: GradientDevice) -> str:
+    """`rocm:0` for a GPU that torch calls `cuda:0`, as the other looks name it."""
+    return device.kind + device.device[len(device.device.partition(":")[0]) :]
 
 
 def _wanted(code: str, select: Sequence[str], ignore: Sequence[str]) -> bool:

@@ -207,11 +207,26 @@ def _training(facts: Facts) -> _Seen:
     right = [name for name, well in tried if well]
     wrong = [name for name, well in tried if well is False]
     parts = [
-        say("gradients are right on: {devices}", devices=", ".join(right)) if right else None,
-        say("failed on: {devices}", devices=", ".join(wrong)) if wrong else None,
+        say("a small training step works on: {devices}", devices=", ".join(right)) if right else None,
+        say("a small training step fails on: {devices}", devices=", ".join(wrong)) if wrong else None,
     ]
-    mark: Mark = "error" if wrong else "ok"
-    return _Seen(mark, (_line(parts),)) if any(parts) else _Seen("skipped", ())
+    verified, broken = _verified(facts)
+    line = _line(verified if any(verified) and not wrong else (*parts, *verified))
+    return _Seen("error" if wrong or broken else "ok", (line,)) if line else _Seen("skipped", ())
+
+
+def _verified(facts: Facts) -> tuple[list[Text | None], bool]:
+    """What verify-backprop (`--deep`) found, and whether a device computes wrong."""
+    devices = facts.gradients.devices if facts.gradients else ()
+    by_verdict = {
+        verdict: ", ".join("CPU" if one.kind == "cpu" else one.device for one in devices if one.verdict == verdict)
+        for verdict in ("trusted", "untrusted")
+    }
+    right, wrong = by_verdict["trusted"], by_verdict["untrusted"]
+    return [
+        say("back-propagation checked and right on: {devices}", devices=right) if right else None,
+        say("back-propagation computes wrong on: {devices}", devices=wrong) if wrong else None,
+    ], bool(wrong)
 
 
 def _device(device: TorchDevice) -> str:

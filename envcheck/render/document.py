@@ -1,7 +1,7 @@
 """The JSON document: the contract with programs. `report.schema.json`, made from these types, ships beside them.
 
 Within `schema` 1 fields are only added. Texts are in the language of the report; codes, slugs, states, paths and
-commands never are. In `argv` and `shell` a leading `~` stands for the home directory.
+commands never are.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,11 @@ class Target(Value, frozen=True, kw_only=True):
 
 
 class FixDocument(Value, frozen=True, kw_only=True):
-    """A step: `argv` and `shell` are the command, both empty when there is none."""
+    """A step: `shell` is the line to paste, `argv` the same as a list; both empty when there is no command.
+
+    A leading `~` stands for the home directory and `$USER` for the user's name. The shell puts them back in `shell`,
+    nobody does in `argv`. `argv` is empty where only a shell can run the line.
+    """
 
     what: str
     argv: tuple[str, ...]
