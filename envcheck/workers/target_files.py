@@ -244,7 +244,8 @@ def genuine(path):
             return True
         folder, name = os.path.split(folder)
     mark = re.compile(re.escape(normalised(name)) + r"-\d.*-(dist|egg)-info$")
-    return any(mark.match(normalised(other)) for other in names_in(folder))
+    metadata = [other for other in names_in(folder) if other.endswith("-info") and other[0].lower() == name[0].lower()]
+    return any(mark.match(normalised(other)) for other in metadata)
 
 
 def find(paths, name):
