@@ -83,7 +83,7 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
     cause="python_too_new",
     needs=("python_version",),
     explains=("EC300",),
-    hears=("unmet_torch", "wheels_for_pythons", "wheel_of_other_platform", "conda_python"),
+    hears=("unmet_torch", "wheels_for_pythons", "wheel_of_other_platform", "conda_python", "conda_reads_3_10"),
 )
 def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
     """Python is too new for the wanted torch.
@@ -121,6 +121,14 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
 
 def _said_by_conda(this: Check, case: Case) -> Iterator[Finding]:
     """Conda names the Pythons that its builds of pytorch need, and the one that is there."""
+    for message, _ in case.said("conda_reads_3_10"):
+        yield this.finding(
+            say("This conda is older than Python 3.10 and takes it for 3.1"),
+            evidence=(spoken(message),),
+            fixes=remedies.new_environment(case, "3.9"),
+            confidence="likely",
+        )
+        return
     for message, groups in case.said("conda_python"):
         served = [numbers(text) for text in re.findall(r">=(\d\.\d{1,2})", groups["need"])]
         if served and numbers(groups["have"]) > max(served):

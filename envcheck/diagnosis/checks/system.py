@@ -160,7 +160,7 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
     "no-cuda-on-macos",
     cause="no_cuda_on_macos",
     needs=("on_macos",),
-    hears=("cuda_on_macos", "not_compiled_with_cuda"),
+    hears=("cuda_on_macos", "not_compiled_with_cuda", "conda_cuda_absent"),
     explains=("EC101", "EC102", "EC6"),
 )
 def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
@@ -176,7 +176,8 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     """
     if not case.on_macos or case.facts.python.bits == 32:
         return
-    told = case.said("cuda_on_macos") or (case.said("not_compiled_with_cuda") if case.pasted else ())
+    told = case.said("cuda_on_macos") or case.said("conda_cuda_absent")
+    told = told or (case.said("not_compiled_with_cuda") if case.pasted else ())
     wanted = unmet.blamed(case, "no_cuda_on_macos")
     if not told and wanted is None:
         return
