@@ -38,7 +38,8 @@ class Handle:
     def __init__(self, system: System, deadline: float) -> None:
         self.system, self.deadline = system, deadline
         self._names = _names(system)
-        self._worker = _worker(system, self._names) if self._names else None
+        self._absent = self._names is not None and _nowhere(system, self._names)
+        self._worker = _worker(system, self._names) if self._names and not self._absent else None
         self._files = driverfiles.look(system)
 
     def poll(self) -> str | None:
@@ -52,13 +53,12 @@ class Handle:
 
     def finish(self) -> tuple[Nvidia, tuple[Observation, ...], tuple[Message, ...]]:
         """Wait until the deadline at most, and put together what every look said."""
-        if self._worker is None or self._names is None:
+        if self._names is None:
             skipped = [
                 Observation(look=look, state="skipped", detail="no NVIDIA driver for this system") for look in _LOOKS
             ]
             return _together(self._files, None, None, None, None), (self._files.observation, *skipped), ()
-        spare = min(SPARE, max(0.0, self._left()) / 10)
-        result = self._worker.finish(min(self.deadline - spare, self._worker.begun + NVML_LIMIT))
+        result = self._asked(self._names)
         said = answers(result, self._names)
         path = smi.find(self.system)
         answer, smi_seen = self._ask_smi(said, path)
@@ -71,6 +71,15 @@ class Handle:
             messages += lines
             observations.append(seen)
         return nvidia, tuple(observations), messages
+
+    def _asked(self, names: Names) -> WorkerResult:
+        """What the child said; where there is nothing to load, what it would say."""
+        if self._worker is None:
+            words = "{}: cannot open shared object file: No such file or directory"
+            said = {name: {"error": words.format(name), "exists": False} for name in (*names.nvml, *names.cuda)}
+            return WorkerResult("ok", {f"dlopen({name})": value for name, value in said.items()}, {})
+        spare = min(SPARE, max(0.0, self._left()) / 10)
+        return self._worker.finish(min(self.deadline - spare, self._worker.begun + NVML_LIMIT))
 
     def _left(self) -> float:
         return self.deadline - time.monotonic()
@@ -111,7 +120,7 @@ def _names(system: System) -> Names | None:
 
 def _linux_places(system: System, name: str) -> Iterator[str]:
     """On a fake root the loader's search is played below it: LD_LIBRARY_PATH, then the usual directories."""
-    triplet = _TRIPLETS.get(system.machine, f"{system.machine}-linux-gnu")
+    triplet = _triplet(system)
     usual = [f"/usr/lib/{triplet}", "/lib64", "/usr/lib64", "/usr/lib"]
     beside = [
         "/usr/lib/wsl/lib",
@@ -129,6 +138,27 @@ def _linux_places(system: System, name: str) -> Iterator[str]:
     given = [folder for folder in (system.env("LD_LIBRARY_PATH") or "").split(":") if folder.startswith("/")]
     found = [path for folder in (*given, *usual, *beside) if system.kind(path := f"{folder}/{name}")]
     yield from (system.place(path) for path in found or [f"/usr/lib/{triplet}/{name}"])
+
+
+def _nowhere(system: System, names: Names) -> bool:
+    """Whether glibc's loader surely finds none of the libraries, so that no child need try.
+
+    It looks below LD_LIBRARY_PATH (where that is set, the child is asked), in its cache, in the usual directories, and
+    where the interpreter's own libraries lie. An interpreter of another libc keeps no such cache.
+    """
+    wanted = (*names.nvml, *names.cuda)
+    cache, _ = system.read_bytes("/etc/ld.so.cache", 32 << 20)
+    if system.fake or system.env("LD_LIBRARY_PATH") or cache is None or any("/" in name for name in wanted):
+        return False
+    if not cache.startswith((b"ld.so-", b"glibc-ld.so.cache")) or any(name.encode() in cache for name in wanted):
+        return False
+    usual = [f"{root}/lib{end}" for root in ("", "/usr") for end in ("", "64", f"/{_triplet(system)}")]
+    folders = (*usual, *(f"{prefix}/lib" for prefix in (sys.prefix, sys.base_prefix)))
+    return not any(system.kind(f"{folder}/{name}") for folder in folders for name in wanted)
+
+
+def _triplet(system: System) -> str:
+    return _TRIPLETS.get(system.machine, f"{system.machine}-linux-gnu")
 
 
 def _windows_places(system: System, name: str) -> Iterator[str]:
