@@ -1,13 +1,21 @@
 """The cause of posted cases: as often right as is claimed, and seldom wrong with certainty."""
 
 import json
+import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.diagnosis import TRUSTED, answer, grade, text_of
+from envcheck.commands.doctor import render
+from envcheck.commands.looking import Examination, examine
+from envcheck.commands.world import World
+from envcheck.diagnosis.evidence import read
+from envcheck.model.report import Finding
 
 RAW = Path(__file__).parent / "raw"
 CORPORA = {
@@ -16,22 +24,32 @@ CORPORA = {
 }
 
 
-def graded(cases: list[dict[str, Any]]) -> Counter[str]:
-    kinds: Counter[str] = Counter()
-    for case in cases:
+@cache
+def grades(name: str) -> tuple[str, ...]:
+    """How each case of a corpus is judged, in its order."""
+    found = []
+    for case in CORPORA[name]:
         primary, second, confidence = answer(text_of(case))
         kind = grade(case["cause"], primary, second)
-        kinds["unsure" if kind == "wrong" and confidence.endswith("possible") else kind] += 1
-    return kinds
+        found.append("unsure" if kind == "wrong" and confidence.endswith("possible") else kind)
+    return tuple(found)
+
+
+def looked(text: str) -> Examination:
+    return examine(World(), read(text))
+
+
+def found(text: str, code: str) -> Finding | None:
+    return next((one for one in looked(text).report.findings if one.code == code), None)
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["settled", "all"])
 @pytest.mark.parametrize("name", CORPORA)
 def test_nine_in_ten_causes_are_named(name: str, trusted: bool) -> None:
-    cases = [case for case in CORPORA[name] if not trusted or case["confidence"] in TRUSTED]
-    kinds = graded(cases)
-    assert kinds["right"] >= 0.90 * len(cases)
-    assert kinds["wrong"] <= 0.03 * len(cases)
+    counted = [not trusted or case["confidence"] in TRUSTED for case in CORPORA[name]]
+    kinds = Counter(kind for kind, counts in zip(grades(name), counted, strict=True) if counts)
+    assert kinds["right"] >= 0.90 * sum(counted)
+    assert kinds["wrong"] <= 0.03 * sum(counted)
 
 
 def test_every_case_has_a_source_and_a_cause_and_its_own_number() -> None:
@@ -108,3 +126,76 @@ def test_two_causes_that_are_equally_good_are_both_named() -> None:
     first, second, confidence = answer(text)
     assert {first, second} == {"python_32bit", "python_too_new"}
     assert confidence.endswith("possible")
+
+
+TWO_VERSIONS = """\
+PyTorch version: 1.9.0+cu102
+Is CUDA available: False
+OS: Ubuntu 20.04 LTS (x86_64)
+Nvidia driver version: 470.57.02
+
+$ python -c "import torch; print(torch.__version__)"
+1.8.0
+"""
+
+
+def test_a_text_that_contradicts_itself_is_told_so_with_both_lines() -> None:
+    told = found(TWO_VERSIONS, "EC904")
+    assert told is not None
+    assert told.severity == "info"
+    values = {one.value for one in told.evidence}
+    assert {"1.9.0+cu102", "1.8.0"} <= values
+    places = " ".join(one.where or "" for one in told.evidence)
+    assert "1: PyTorch version" in places
+    assert "7: 1.8.0" in places
+
+
+def test_a_text_that_says_the_same_twice_is_no_contradiction() -> None:
+    assert found("PyTorch version: 2.1.0+cu118\n>>> torch.__version__\n'2.1.0+cu118'\n", "EC904") is None
+
+
+NO_KERNEL = """\
+NVIDIA GeForce RTX 5090 with CUDA capability sm_120 is not compatible with the current PyTorch installation.
+The current PyTorch install supports CUDA capabilities sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90.
+"""
+
+
+def test_without_the_machine_the_advice_is_conditional() -> None:
+    fixes = looked(NO_KERNEL).report.findings[0].fixes
+    words = " ".join(str(fix.what) for fix in fixes)
+    commands = [" ".join(fix.argv) + fix.shell for fix in fixes]
+    assert "Linux x86_64" in words
+    assert "Windows" in words
+    assert re.search(r"torch [\d.]+ with CUDA 12\.8|first='?2\.7", words) or "12.8" in words
+    assert all(re.search(r"/whl/cu1(?:28|29|3\d)|envcheck install", command) for command in commands if command)
+    assert not any("--os" in command for command in commands)
+
+
+def test_the_line_that_tells_is_quoted_once_with_its_number() -> None:
+    text = f"I updated everything.\n\n{NO_KERNEL}Traceback (most recent call last):\nRuntimeError: no kernel image\n"
+    screen = " ".join(render(World(), looked(text), "console", verbose=False).split())
+    assert screen.count("sm_120 is not compatible") == 1
+    assert "(line 3)" in screen
+    assert "messages =" not in screen
+
+
+def test_a_post_for_a_thread_is_short_and_says_cause_evidence_and_commands() -> None:
+    post = render(World(), looked(NO_KERNEL), "markdown", verbose=False)
+    head = post.split("<details>")[0]
+    assert len(head) < 4000
+    assert "sm_120 is not compatible" in head
+    assert "```" in head
+    assert "pip install" in head or "uv pip install" in head
+
+
+_LINES = [line for name in CORPORA for case in CORPORA[name] for line in text_of(case).splitlines() if line.strip()]
+
+
+@given(
+    st.lists(st.sampled_from(_LINES), max_size=12),
+    st.sampled_from(["console", "json", "markdown"]),
+    st.text(max_size=40),
+)
+def test_any_mixture_of_real_lines_gets_a_report_on_every_face(lines: list[str], face: str, noise: str) -> None:
+    text = "\n".join([*lines, noise])
+    assert render(World(), looked(text), face, verbose=False)

@@ -86,7 +86,10 @@ def flat(facts: Facts) -> dict[str, object]:
         "driver": nvidia.driver_versions[0].value if nvidia.driver_versions else None,
         "cuda_driver": nvidia.cuda_versions[0].value if nvidia.cuda_versions else None,
         "gpus": [gpu.name for gpu in nvidia.gpus or ()],
+        "host.os": facts.host.os,
         "host.os_name": facts.host.os_name,
+        "host.machine": facts.host.machine,
+        "glibc": facts.host.libc_version,
         "python.version": facts.python.version,
         "nvcc": tools.get("nvcc"),
     }

@@ -30,7 +30,8 @@ _SYSTEM_WORD = regex(
 )
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
 _MACOS = regex(
-    r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b|\bMac(?:Book\b| ?laptop\b| mini\b| studio\b)|/osx-(?:64|arm64)\b|\bApple M[1-9]\b"
+    r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b"
+    r"|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bApple M[1-9]\b"
     r"|\.dylib\b|/opt/homebrew/|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
 )
 _CONTAINER = regex(

@@ -27,6 +27,13 @@ _LSPCI = regex(
     r"|Display controller|Bridge)[^:]{0,20}: (?P<vendor>NVIDIA|Advanced Micro Devices|AMD|Intel)[^(\n]{0,200}"
     r"(?P<revision>\(rev [0-9a-f]{2}\))?"
 )
+_HOSTNAMECTL = regex(
+    r"^\s*Operating System:\s+(?P<name>(?!.*Windows)[A-Z][^\n]{2,60}?)\s*$"
+    r"|^\s*Kernel:\s+Linux (?P<kernel>\d+\.\d+\S*)\s*$|^\s*Architecture:\s+(?P<machine>x86-64|arm64)\s*$"
+)
+_VIRTUAL = regex(
+    r"\b__linux=(?P<kernel>\d[\w.-]*)|\b__glibc=(?P<glibc>\d\.\d+)|\b__archspec=\d=(?P<machine>aarch64|x86_64)\b"
+)
 _DRIVER_IN_USE = regex(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
 _GLIBC = regex(r"^\s*ldd \([^)]{1,60}\) (?P<version>\d\.\d+)|\bGLIBC[ _-](?P<other>\d\.\d+)\s*$")
 _DRIVER_INT = regex(r"^\s*Driver Version\s*:\s*(?P<number>\d{4,5})\s*$")
@@ -97,6 +104,18 @@ def _os(line: Line, draft: Draft) -> None:
         draft.see("host.os", "windows", line, rank=6)
     elif command_of(line.text) and re.match(r"\s*(?:\([^)]*\)\s*)?(?:PS [A-Za-z]:|[A-Za-z]:\\)", line.text):
         draft.see("host.os", "windows", line, rank=3)
+    told = _HOSTNAMECTL.match(line.text)
+    if told:
+        draft.see("host.os", "linux", line, rank=5)
+        draft.see("host.os_name", told["name"], line, rank=5)
+        draft.see("host.kernel", told["kernel"], line)
+        draft.see("host.machine", {"x86-64": "x86_64", "arm64": "aarch64"}.get(told["machine"] or ""), line)
+    virtual = _VIRTUAL.search(line.text)
+    if virtual:
+        draft.see("host.os", "linux", line, rank=4)
+        draft.see("host.libc_version", virtual["glibc"], line)
+        draft.see("host.libc", "glibc" if virtual["glibc"] else None, line)
+        draft.see("host.machine", virtual["machine"], line)
     glibc = _GLIBC.match(line.text)
     if glibc:
         draft.see("host.libc", "glibc", line)
