@@ -15,6 +15,9 @@ from envcheck.model.report import SEVERITIES, Examination, Report
 from envcheck.model.text import say
 
 FORMATS = ("console", "json", "markdown")
+_FACES = {"console": "render.console", "json": "render.document", "markdown": "render.markdown"}
+_JUDGES = ("diagnosis.checks", "diagnosis.diagnose", "catalogue.releases", "catalogue.capabilities")
+"""Modules that come after the look, to be imported while it waits."""
 JUDGING = 0.4
 """Seconds of the deadline that are kept for judging what was measured, and for the report."""
 
@@ -89,7 +92,8 @@ def _refuse_early(asked: Asked) -> None:
 
 def _looked(world: World, asked: Asked, until: float) -> Facts:
     """What is seen of this machine; `--deep` measures in what is left until that instant of `time.monotonic`."""
-    facts = look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch)
+    then = (*_JUDGES, _FACES[asked.face])
+    facts = look(world, python=asked.python, deadline=asked.deadline, torch=asked.torch, then=then)
     if not asked.deep:
         return facts
     from envcheck.commands.backprop import deepened

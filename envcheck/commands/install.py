@@ -1,12 +1,11 @@
 """`envcheck install`: plan, show, ask, run, look again."""
 
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from envcheck.commands.clickwork import command, option
-from envcheck.commands.looking import facts_from
+from envcheck.commands.looking import facts_from, look
 from envcheck.commands.world import World
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.model.facts import Facts
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from envcheck.catalogue.mirrors import Mirror
     from envcheck.recommend.sources import Route
 
+_PLANNERS = ("recommend.advice", "recommend.sources", "catalogue.releases", "catalogue.capabilities", "render.plans")
+"""Modules that come after the look, to be imported while it waits."""
 SHELLS = ("sh", "cmd", "powershell")
 
 
@@ -162,23 +163,8 @@ def _facts(world: World, asked: Asked) -> Facts:
 
 
 def _look(world: World, asked: Asked) -> Facts:
-    """Look at this machine without torch; while its children work, the catalogue is read."""
-    from envcheck.commands.progress import Progress
-    from envcheck.probes.collect import Options, collect
-
-    threading.Thread(target=_read_ahead, args=(world,), daemon=True).start()
-    with Progress(world, asked.deadline) as progress:
-        return collect(world.system, Options(python=asked.python, deadline=asked.deadline, torch=False, watch=progress))
-
-
-def _read_ahead(world: World) -> None:
-    from contextlib import suppress
-    from importlib import import_module
-
-    with suppress(Exception):  # it comes again where somebody waits for it
-        world.catalogue.builds()
-        for module in ("recommend.advice", "recommend.sources", "recommend.commandline", "render.plans"):
-            import_module(f"envcheck.{module}")
+    """Look at this machine without torch."""
+    return look(world, python=asked.python, deadline=asked.deadline, torch=False, then=_PLANNERS)
 
 
 def _wish(asked: Asked, manager: Manager) -> Wish:

@@ -1,6 +1,5 @@
 """What the commands that look at a machine share: their options, the look, the facts of a file, the diagnosis."""
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,28 +52,25 @@ def looking_options(function: Function) -> Function:
     return function
 
 
-def look(world: World, *, python: str | None, deadline: float, torch: bool) -> Facts:
-    """Look at this machine; the facts are redacted."""
+def look(world: World, *, python: str | None, deadline: float, torch: bool, then: Sequence[str] = ()) -> Facts:
+    """Look at this machine; the facts are redacted. `then` names modules that will be needed afterwards."""
     from envcheck.commands.progress import Progress
     from envcheck.probes.collect import Options, collect
 
-    threading.Thread(target=_prepare, args=(world, torch), daemon=True).start()
+    modules = (*then, *(("recommend.resolve",) if torch else ()))  # torch is a wait of a second
     with Progress(world, deadline) as progress:
-        options = Options(python=python, deadline=deadline, torch=torch, watch=progress)
+        options = Options(python, deadline, torch, progress, partial(_import_meanwhile, modules))
         return collect(world.system, options)
 
 
-def _prepare(world: World, torch: bool) -> None:
-    """Do what comes after the look already while it waits for its children: imports, and the tables of builds."""
+def _import_meanwhile(modules: Iterable[str]) -> None:
+    """Import what comes after the look while it waits for its children."""
     from contextlib import suppress
     from importlib import import_module
 
     with suppress(Exception):  # whatever it is, it comes again where somebody waits for it
-        for module in ("diagnosis.checks", "diagnosis.diagnose", "render.console"):
+        for module in modules:
             import_module(f"envcheck.{module}")
-        world.catalogue.builds()
-        if torch:  # a wait of a second
-            import_module("envcheck.recommend.resolve")
 
 
 def facts_from(world: World, source: str) -> Facts:

@@ -46,12 +46,16 @@ class Watch(Protocol):
 
 
 class Options(NamedTuple):
-    """What to look at: `python` as given to `--python`, `deadline` in seconds for all looks together."""
+    """What to look at: `python` as given to `--python`, `deadline` in seconds for all looks together.
+
+    `meanwhile` is called in a thread of its own once the looks are under way: work for the time of waiting.
+    """
 
     python: str | None = None
     deadline: float = 60.0
     torch: bool = True
     watch: Watch | None = None
+    meanwhile: Callable[[], None] | None = None
 
 
 def collect(system: System, options: Options | None = None) -> Facts:
@@ -87,6 +91,8 @@ def _gathered(
     driver = _Look("driver", lambda: _driver(system, until), watch)
     host = _Look("host", lambda: _host(system), watch)
     amd = _Look("amd", lambda: _amd(system), watch)
+    if options.meanwhile is not None:
+        threading.Thread(target=options.meanwhile, daemon=True).start()
     values = {"interpreter": target.value("interpreter", min(until, target.begun + START_LIMIT))}
     watch.ended("interpreter")
     seen = packages.interpreter_facts(values, choice.path, choice.chosen_by)
