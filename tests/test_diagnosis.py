@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from benchmarks.diagnosis import TRUSTED, answer, grade, text_of
 from envcheck.commands.doctor import render
-from envcheck.commands.looking import Examination, examine
+from envcheck.commands.looking import examine
 from envcheck.commands.world import World
 from envcheck.diagnosis.evidence import read
-from envcheck.model.report import Finding
+from envcheck.model.report import Examination, Finding
 
 RAW = Path(__file__).parent / "raw"
 CORPORA = {

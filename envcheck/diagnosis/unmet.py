@@ -102,7 +102,7 @@ def blamed(case: Machine, blame: Blame) -> Reason | None:
 
 
 def _requirement(text: str) -> tuple[str, str | None]:
-    match = re.match(r"(torch\w*)(?:\[[^\]]*\])?\s*(?:(?:===?|>=|~=)\s*([\w.+]+))?", text.strip())
+    match = re.match(r"(torch\w*)(?:\[[^\]]*\])?\s*(?:\(?(?:===?|>=|~=|(?<=\())\s*([\w.+]+))?", text.strip())
     return (match[1], match[2]) if match else (text, None)
 
 

@@ -98,7 +98,8 @@ def _started_without(case: Case) -> Said:
     missed = _missed(case)
     if not missed or case.said("container_toolkit_missing"):
         return ()
-    inside = case.pasted and case.in_container and not case.facts.host.wsl and case.build_kind in (None, "cuda")
+    inside = case.in_container or (case.said("about_a_container") and not case.listed)
+    inside = case.pasted and inside and not case.facts.host.wsl and case.build_kind in (None, "cuda")
     return case.said("docker_without_gpus") or (missed if inside else ())
 
 

@@ -35,7 +35,8 @@ _MACOS = regex(
     r"|\.dylib\b|/opt/homebrew/|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
 )
 _CONTAINER = regex(
-    r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv|\bI have no name!@[0-9a-f]{12}"
+    r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
+    r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}"
 )
 _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",

@@ -38,6 +38,10 @@ _DRIVER_IN_USE = regex(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
 _GLIBC = regex(r"^\s*ldd \([^)]{1,60}\) (?P<version>\d\.\d+)|\bGLIBC[ _-](?P<other>\d\.\d+)\s*$")
 _DRIVER_INT = regex(r"^\s*Driver Version\s*:\s*(?P<number>\d{4,5})\s*$")
 _NVML_LIBRARY = regex(r"NVML library version: (?P<version>\d{3}\.\d+(?:\.\d+)?)")
+_DRIVER_PACKAGE = regex(
+    r"^(?!rc\s).{0,80}?\b(?:nvidia-(?:smi|driver|utils|compute-utils)|libnvidia-compute)(?:-\d{3})?(?:-(?:server|open))*(?::amd64)?"
+    r"\s+(?P<version>\d{3}\.\d+(?:\.\d+)?)-\d"
+)
 _DPKG = regex(
     r"^(?P<state>ii|rc|iU|iF)\s+(?P<name>(?:nvidia-|libnvidia-|linux-modules-nvidia-|cuda-drivers)[\w.:+-]*)\s+(?P<version>\S+)"
 )
@@ -82,7 +86,7 @@ def _driver(line: Line, draft: Draft) -> None:
     number = _DRIVER_INT.match(line.text)
     if number:
         draft.see_many("nvidia.cuda_versions", cuda_of_int(int(number["number"])), line)
-    library = _NVML_LIBRARY.search(line.text)
+    library = _NVML_LIBRARY.search(line.text) or _DRIVER_PACKAGE.match(line.text)
     if library:
         draft.see_many("nvidia.library_versions", library["version"], line)
 

@@ -19,6 +19,7 @@ _SITE_WINDOWS = regex(
     r"[\\/](?:Programs[\\/]Python[\\/])?Python(?P<major>3)(?P<minor>\d{1,2})(?:-32)?[\\/](?:Lib[\\/]|site-packages[\\/]|Scripts[\\/]|python\.exe)",
     re.IGNORECASE,
 )
+_UV_PYTHON = regex(r"`cpython-(?P<version>3\.\d{1,2}\.\d{1,2})-(?P<os>windows|linux|macos)-")
 _DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
 _USER_SITE = regex(r"[\\/]AppData[\\/]Roaming[\\/]Python[\\/]|/\.local/lib/python")
 _TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
@@ -107,6 +108,10 @@ def _paths(line: Line, draft: Draft) -> None:
         draft.see("python.bits", int(bits[1]) if bits else None, line)
         if "MSC v." in line.text:
             draft.see("host.os", "windows", line, rank=6)
+    managed = _UV_PYTHON.search(line.text)
+    if managed:
+        draft.see("python.version", managed["version"], line, rank=4)
+        draft.see("host.os", managed["os"], line, rank=5)
     site = _SITE_POSIX.search(line.text)
     if site:
         draft.see("python.version", site["version"], line, rank=2)
