@@ -122,7 +122,9 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
     bare = bool(unbound) and not case.driver_traces and not case.facts.nvidia.modeset_files and owns_its_driver(case)
     if not bare and not (told and _message_fits(case)):
         return
-    sure: Confidence = "certain" if bare else "likely" if case.pasted else "possible"
+    sure: Confidence = "certain" if bare else "possible"
+    if case.pasted and not bare and not case.said("container_words"):  # else the container may lack what the host has
+        sure = "likely"
     yield this.finding(
         say("There is an NVIDIA GPU, but no NVIDIA driver") if bare else say("torch finds no NVIDIA driver here"),
         evidence=(*cards_on_bus(case), *heard(told)),
