@@ -12,8 +12,9 @@ from helpers.faketorch import left_behind
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envcheck.probes.child import KEPT, Worker, WorkerResult, end, run_worker, spawn
+from envcheck.probes.child import end, spawn
 from envcheck.probes.events import Log
+from envcheck.probes.worker import KEPT, Worker, WorkerResult, run_worker
 
 SAY = """
 import json, os, sys
@@ -152,12 +153,12 @@ def test_modules_beside_the_script(tmp_path: Path) -> None:
 
 
 def test_without_a_place_for_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from envcheck.probes import child
+    from envcheck.probes import worker
 
     def refuse(env: object) -> Path:
         raise PermissionError(13, "no")
 
-    monkeypatch.setattr(child, "_private_folder", refuse)
+    monkeypatch.setattr(worker, "_private_folder", refuse)
     result = run_worker([sys.executable], "", {}, {}, limit=1)
     assert (result.state, result.detail) == ("failed", "EACCES")
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from envcheck.model.facts import Nvidia
 from envcheck.probes import nvidia as nvidia_probe
 from envcheck.probes import smi
-from envcheck.probes.child import WorkerResult
 from envcheck.probes.nvmlfacts import Names, answers
 from envcheck.probes.system import System
+from envcheck.probes.worker import WorkerResult
 
 LIBRARIES = {"libnvidia-ml": "nvml", "libcuda": "libcuda"}
 

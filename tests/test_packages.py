@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from envcheck.model.codec import decode, encode
 from envcheck.model.facts import Facts, Package
 from envcheck.probes import packages
-from envcheck.probes.child import WorkerResult
 from envcheck.probes.collect import Options, collect
 from envcheck.probes.system import System
+from envcheck.probes.worker import WorkerResult
 
 Look = Callable[..., Facts]
 

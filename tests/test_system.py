@@ -202,7 +202,7 @@ def test_codes_and_texts() -> None:
 
 
 def test_the_mode_of_a_private_directory_is_private(tmp_path: Path) -> None:
-    from envcheck.probes.child import Worker
+    from envcheck.probes.worker import Worker
 
     worker = Worker([sys.executable], "import time; time.sleep(50)", {}, {"TMPDIR": str(tmp_path)})
     (folder,) = tmp_path.glob("envcheck-*")

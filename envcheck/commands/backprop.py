@@ -13,7 +13,7 @@ from envcheck.gradients.judge_exact import Book
 from envcheck.gradients.record import Run
 from envcheck.model.facts import Facts, Observation, Python, State, Torch
 from envcheck.model.gradients import GradientDevice, Gradients
-from envcheck.probes.child import Worker, WorkerResult
+from envcheck.probes.worker import Worker, WorkerResult
 from envcheck.probes.interpreter import Choice, choose
 from envcheck.probes.system import System
 

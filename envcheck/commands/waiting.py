@@ -2,7 +2,7 @@
 
 from envcheck.commands.progress import Progress
 from envcheck.model.text import say
-from envcheck.probes.child import Worker
+from envcheck.probes.worker import Worker
 from envcheck.render.layout import cut
 
 _BAR = 24

@@ -18,9 +18,9 @@ from envcheck.model.facts import Facts, Message, Observation, Python, State
 from envcheck.model.shell import join
 from envcheck.model.text import say
 from envcheck.probes import interpreter, packages
-from envcheck.probes.child import Worker, WorkerResult, worker_files
 from envcheck.probes.outcome import since
 from envcheck.probes.system import System
+from envcheck.probes.worker import Worker, WorkerResult, worker_files
 
 START_LIMIT = 20.0
 """Seconds in which an interpreter must have said who it is; what takes longer is something else."""

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from envcheck.model.facts import ApiStatus, Gpu, Library, Observation, Sighting, State
 from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
-from envcheck.probes.child import WorkerResult
 from envcheck.probes.returncodes import (
     FUNCTION_NOT_FOUND,
     NOT_FOUND,
@@ -22,6 +21,7 @@ from envcheck.probes.returncodes import (
     cuda_name,
     nvml_name,
 )
+from envcheck.probes.worker import WorkerResult
 
 _INIT = "nvmlInit_v2"
 _ESSENTIAL = ("nvmlDeviceGetHandleByIndex_v2", "nvmlDeviceGetName", "nvmlDeviceGetCudaComputeCapability")

@@ -1,7 +1,6 @@
 """How things end, in words: states of processes, names of signals and errors, text of bytes. Pure."""
 
 import errno
-import signal
 import time
 
 from envcheck.model.facts import State
@@ -32,9 +31,11 @@ def signal_of(returncode: int) -> str | None:
     """`SIGSEGV` for -11 and for a shell's 139; Windows' crash codes by their name; None for an ordinary code."""
     if returncode & 0xFFFFFFFF in _WINDOWS_CRASHES:
         return _WINDOWS_CRASHES[returncode & 0xFFFFFFFF]
+    from signal import Signals
+
     number = -returncode if returncode < 0 else returncode - 128
     try:
-        name = signal.Signals(number).name
+        name = Signals(number).name
     except ValueError:
         return f"signal {number}" if returncode < 0 else None
     return name if returncode < 0 or name in _SHELL_CRASHES else None

@@ -9,7 +9,7 @@ import msgspec
 
 from envcheck.model.facts import Environment, Message, Observation, Package, Python, State, Torch, TorchDevice
 from envcheck.model.patterns import regex
-from envcheck.probes.child import WorkerResult
+from envcheck.probes.worker import WorkerResult
 
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 

@@ -1,0 +1,295 @@
+"""Workers: scripts in another interpreter that report through files.
+
+A worker runs in a private directory: `script.py`, `ask.json` (what it is asked), `events.jsonl` (one JSON object
+a line: hello, begin, end, bye), `output.txt` (everything that it or a library printed), `trace.txt` (Python's stack
+at a crash or shortly before the deadline). No pipes: a grandchild that outlives could hold one open. The step that
+was begun and not ended is to blame for a death; every earlier value is kept.
+"""
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from envcheck.model.facts import State
+from envcheck.probes.child import SIGKILL, Process, end, kill, spawn_quietly, wait_exit
+from envcheck.probes.events import Log
+from envcheck.probes.outcome import decode, error_name, since, verdict
+
+WORKERS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "workers")
+"""Where the scripts of workers lie."""
+
+OUTPUT_CAP = 1 << 20
+"""Bytes that output.txt may hold; what a noisy worker prints beyond is thrown away while it runs."""
+FILE_CAP = 1 << 30
+"""Bytes beyond which the kernel stops the worker's writing, should nobody be left to throw them away."""
+EVENTS_CAP = 64 << 20
+"""Bytes of events that are read: a thorough look at the gradients of eight GPUs writes some twenty million."""
+MARK = "ENVCHECK_WORKER"
+"""The variable by which a grandchild that left the process group is still known to be ours."""
+KEPT = 32768
+"""Bytes of output that a result carries: this many of the beginning and of the end."""
+
+
+class WorkerResult(NamedTuple):
+    """How a worker ended, and everything that it said before.
+
+    `state`: `ok` when it said bye; `timeout`, `crashed` (a signal, or an exit in mid-step), `failed` (it never
+    said hello), `absent` (the program is not there). `values` and `errors` by step; an error is
+    `{"type", "text", "traceback"}`. `stage`: the step to blame.
+    """
+
+    state: State
+    values: dict[str, Any]
+    errors: dict[str, dict[str, str]]
+    stage: str | None = None
+    signal: str | None = None
+    returncode: int | None = None
+    ms: float = 0.0
+    output: str = ""
+    traceback: str | None = None
+    detail: str | None = None
+
+
+class Worker:
+    """A script at work in another interpreter. Several run side by side; `finish` or `close` ends each.
+
+    `argv_prefix` is the interpreter and its options, `script` the text of the program, `ask` what it finds in
+    ask.json, `env` and `cwd` as for a process, `beside` further files of the directory by name (modules that the
+    script imports, `worker_files` gives ours). Starting never raises: `finish` tells what went wrong.
+    """
+
+    def __init__(
+        self,
+        argv_prefix: Sequence[str],
+        script: str,
+        ask: Mapping[str, Any],
+        env: Mapping[str, str],
+        cwd: str | None = None,
+        beside: Mapping[str, str | bytes] | None = None,
+    ) -> None:
+        self.begun = time.monotonic()
+        self._process: Process | None = None
+        self._failure: tuple[State, str] | None = None
+        self._folder: str | None = None
+        self._beginning = b""
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        try:
+            self._folder = folder = _private_folder(env)
+            for name, text in {"script.py": script, **(beside or {})}.items():
+                _write(folder, name, text if isinstance(text, bytes) else text.encode())
+            _write(folder, "ask.json", msgspec.json.encode(ask))
+            _write(folder, "events.jsonl", b"")
+            with open(os.path.join(folder, "output.txt"), "ab") as output:
+                marked = {**env, MARK: os.path.basename(folder)}
+                command = [*argv_prefix, os.path.join(folder, "script.py")]
+                self._process = spawn_quietly(command, output, marked, cwd)
+        except (OSError, ValueError) as error:
+            name = error_name(error)
+            self._failure = ("absent" if name == "ENOENT" and self._folder else "failed", name)
+            return
+        _bound_files(self._process.pid)
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def poll(self) -> str | None:
+        """The step that it is at now; None before the first, between two, and when it is over."""
+        return None if self._folder is None else Log(self._events()).stage
+
+    def value(self, step: str, until: float) -> Any:
+        """What `step` gave, as soon as it is there; None when the worker ended or `until` came before it."""
+        while self._process is not None and self._folder is not None:
+            ended = wait_exit(self._process, min(until, time.monotonic() + 0.004))
+            log = Log(self._events())
+            if step in log.values or step in log.errors or ended or time.monotonic() >= until:
+                return log.values.get(step)
+        return None
+
+    def finish(self, deadline: float) -> WorkerResult:
+        """Wait until it ends or the instant `deadline` (of `time.monotonic`), kill its group, read what it left."""
+        if self._process is None or self._folder is None:
+            failed, why = self._failure or ("skipped", "closed")
+            self.close()
+            return WorkerResult(failed, {}, {}, ms=since(self.begun), detail=why)
+        ended = wait_exit(self._process, deadline)
+        returncode = end(self._process)
+        elapsed = since(self.begun)
+        self._over.set()
+        with self._lock:
+            log, output, trace = Log(self._events()), self._output(), self._tail("trace.txt")
+        self.close()
+        state, name, detail = _outcome(log, ended, returncode)
+        kept = returncode if ended else None
+        stage = None if state == "ok" else log.stage
+        return WorkerResult(state, log.values, log.errors, stage, name, kept, elapsed, output, trace or None, detail)
+
+    def close(self) -> None:
+        """End it without asking how it went, and remove its directory."""
+        self._over.set()
+        if self._process is not None and self._process.returncode is None:
+            end(self._process)
+        with self._lock:
+            if self._folder is not None:
+                if self._process is not None:
+                    _end_stragglers(os.path.basename(self._folder), self._process.pid)
+                _remove(self._folder)
+                self._folder = None
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.05):
+            with self._lock:
+                self._trim()
+
+    def _trim(self) -> None:
+        """Keep output.txt below its cap; the beginning of the first overflow is remembered."""
+        if self._folder is None:
+            return
+        path = os.path.join(self._folder, "output.txt")
+        with contextlib.suppress(OSError):
+            size = os.stat(path).st_size
+            if size > FILE_CAP and self._process is not None:
+                kill(self._process)
+            if size > OUTPUT_CAP:
+                if not self._beginning:
+                    with open(path, "rb") as file:
+                        self._beginning = file.read(KEPT)
+                os.truncate(path, 0)
+
+    def _events(self) -> bytes:
+        assert self._folder is not None
+        with contextlib.suppress(OSError), open(os.path.join(self._folder, "events.jsonl"), "rb") as file:
+            return file.read(EVENTS_CAP)
+        return b""
+
+    def _output(self) -> str:
+        tail = self._tail("output.txt")
+        if not self._beginning:
+            return tail
+        return decode(self._beginning) + "\n[...]\n" + tail
+
+    def _tail(self, name: str) -> str:
+        """The beginning and the end of a file, without its middle."""
+        assert self._folder is not None
+        try:
+            with open(os.path.join(self._folder, name), "rb") as file:
+                first = file.read(KEPT)
+                size = os.fstat(file.fileno()).st_size
+                file.seek(max(KEPT, size - KEPT))
+                last = file.read(KEPT)
+        except OSError:
+            return ""
+        return decode(first) + ("\n[...]\n" if size > 2 * KEPT else "") + decode(last)
+
+
+def worker_text(name: str) -> str:
+    """The text of one of our workers' files."""
+    with open(os.path.join(WORKERS, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def worker_files(*names: str) -> dict[str, bytes]:
+    """Our workers' files of these names, as `beside` takes them, with the bytecode that Python keeps of them here.
+
+    An interpreter of our own kind need not compile them then; every other one does not look at the bytecode.
+    """
+    files = {}
+    for name in names:
+        path = os.path.join(WORKERS, name)
+        with open(path, "rb") as file:
+            files[name] = file.read()
+        kept = f"__pycache__/{name.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
+        with contextlib.suppress(OSError), open(os.path.join(WORKERS, kept), "rb") as file:
+            code = file.read()
+            if code[4:16] == _stamp(os.stat(path)):
+                # PEP 552: "made from a source with this hash, do not check"; the copy has another time of change.
+                files[kept] = code[:4] + b"\1\0\0\0" + bytes(8) + code[16:]
+    return files
+
+
+def _stamp(status: os.stat_result) -> bytes:
+    """What bytecode says of its source: flags, time of change, size."""
+    return b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in (0, int(status.st_mtime), status.st_size))
+
+
+def run_worker(
+    argv_prefix: Sequence[str],
+    script: str,
+    ask: Mapping[str, Any],
+    env: Mapping[str, str],
+    *,
+    limit: float,
+    cwd: str | None = None,
+) -> WorkerResult:
+    """Start a worker and wait for it, at most `limit` seconds."""
+    worker = Worker(argv_prefix, script, ask, env, cwd)
+    return worker.finish(worker.begun + limit)
+
+
+def _outcome(log: Log, ended: bool, returncode: int | None) -> tuple[State, str | None, str | None]:
+    state, name, detail = verdict(ended, returncode)
+    if log.bye:
+        return "ok", None, None
+    if state == "timeout" or name is not None:
+        return state, name, detail
+    if log.hello:
+        return "crashed", None, f"left with exit code {returncode} in mid-step"
+    return "failed", None, f"exit code {returncode} before it began"
+
+
+def _private_folder(env: Mapping[str, str]) -> str:
+    """A new directory that only we can enter (`tempfile` would do, and costs 7 ms at every start)."""
+    asked = [env[name] for name in ("TMPDIR", "TEMP", "TMP", "HOME") if env.get(name)]
+    refused: OSError = FileNotFoundError(errno.ENOENT, "no temporary directory")
+    for base in sorted((*asked, "/tmp", "/var/tmp"), key=env.get("HOME", "").__eq__):  # noqa: S108 - the directory made there is private
+        folder = os.path.join(os.path.abspath(base), f"envcheck-{os.urandom(8).hex()}")
+        try:
+            os.mkdir(folder, 0o700)
+        except OSError as error:
+            refused = error
+        else:
+            return folder
+    raise refused
+
+
+def _write(folder: str, name: str, data: bytes) -> None:
+    place = os.path.join(folder, name)
+    if "/" in name and not os.path.isdir(os.path.dirname(place)):
+        os.mkdir(os.path.dirname(place), 0o700)
+    with open(place, "wb") as file:
+        file.write(data)
+
+
+def _remove(folder: str) -> None:
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                _remove(entry.path)
+            else:
+                os.unlink(entry.path)
+        os.rmdir(folder)
+
+
+def _bound_files(pid: int) -> None:
+    """Let the kernel bound what the worker writes, where it can do that from outside."""
+    if sys.platform == "linux":
+        import resource
+
+        with contextlib.suppress(OSError, ValueError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (FILE_CAP, FILE_CAP))
+
+
+def _end_stragglers(mark: str, pid: int) -> None:
+    """Kill grandchildren that made a session of their own (Linux; they are younger than the worker)."""
+    wanted = f"{MARK}={mark}".encode()
+    with contextlib.suppress(OSError):
+        for other in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+            if other > pid:
+                with contextlib.suppress(OSError), open(f"/proc/{other}/environ", "rb") as file:
+                    if wanted in file.read().split(b"\0"):
+                        os.kill(other, SIGKILL)
