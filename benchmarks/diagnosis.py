@@ -10,13 +10,13 @@ CORPUS = Path(__file__).resolve().parent.parent / "tests" / "raw" / "cases.jsonl
 STATEMENTS = frozenset({"facts", "claim", "code", "outside", "container"})
 """Evidence keys that are somebody's words about the machine, not program output: left out of the score."""
 TRUSTED = frozenset({"maintainer", "poster"})
-_WORDS = frozenset({"all", "half=A", "half=B", "half=C", "half=D", "half=E", "figures"})
+_WORDS = frozenset({"all", "half=A", "half=B", "half=C", "half=D", "half=E", "half=F", "figures"})
 
 
 def run(runs: int, *arguments: str) -> Result:
     """`arguments`: corpus files (default: the tests' own selection); `all` counts inferred causes, too.
 
-    `half=A` (or `B` to `E`) counts that part of a corpus; `figures` leaves out which cases were missed.
+    `half=A` (or `B` to `F`) counts that part of a corpus; `figures` leaves out which cases were missed.
     """
     del runs
     words = [argument for argument in arguments if argument in _WORDS]

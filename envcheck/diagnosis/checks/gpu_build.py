@@ -62,7 +62,7 @@ def _fixes(case: Case, those: list[Misfit]) -> tuple[Fix, ...]:
     "gpu-too-new",
     cause="gpu_too_new_for_wheel",
     needs=("kernels", "card_list"),
-    hears=_WARNINGS,
+    hears=(*_WARNINGS, "gpu_newer_than_toolkit"),
     explains=("EC404", "EC207"),
 )
 def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
@@ -76,12 +76,18 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: install a build whose list has the GPU's architecture. Another driver does not help.
     """
-    yield from _found(
-        this,
-        case,
-        "too_new",
-        say("{name} (compute capability {capability}) is newer than this build of torch"),
+    found = list(
+        _found(this, case, "too_new", say("{name} (compute capability {capability}) is newer than this build of torch"))
     )
+    yield from found
+    told = case.said("gpu_newer_than_toolkit")
+    if told and not found:
+        yield this.finding(
+            say("The GPU is newer than the CUDA version that is used here"),
+            evidence=heard(told, 1),
+            fixes=remedies.reinstall_torch(case),
+            confidence="possible" if "sm" in told[0][1] else "likely",
+        )
 
 
 @check(

@@ -13,6 +13,7 @@ _FOUND_GPU = regex(
     r"Found GPU\s?(?P<index>\d{1,3}) (?P<name>.{1,80}?) which is of (?:cuda|compute) capability"
     r" \(?\s?(?P<major>\d{1,2})\.\s?(?P<minor>\d)"
 )
+_WANTS_NEWER = regex(r"Found GPU\s?(?P<index>\d{1,3}) (?P<name>.{1,80}?) which requires CUDA_VERSION")
 _FOUND_VERSION = regex(r"found version (?P<number>\d{4,6})\b")
 _SITE_POSIX = regex(r"/lib(?:64)?/python(?P<version>3\.\d{1,2})/(?:site|dist)-packages/")
 _SITE_WINDOWS = regex(
@@ -67,6 +68,9 @@ def _devices(line: Line, draft: Draft) -> None:
         draft.gpu(
             int(found["index"]), line, name=found["name"], compute_capability=f"{found['major']}.{found['minor']}"
         )
+    wants = _WANTS_NEWER.search(line.text)
+    if wants:
+        draft.gpu(int(wants["index"]), line, name=wants["name"])
     version = _FOUND_VERSION.search(line.text)
     if version and int(version["number"]) >= 5000:
         draft.see_many("nvidia.cuda_versions", cuda_of_int(int(version["number"])), line)
