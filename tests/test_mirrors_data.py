@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from envcheck.catalogue.mirrors import NEVER_ADDED, Mirror, mirror, mirror_of, mirrors, official, official_host
+from envcheck.catalogue.files import official_host
+from envcheck.catalogue.mirrors import NEVER_ADDED, Mirror, mirror, mirror_of, mirrors, official
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.urls import host_of
 

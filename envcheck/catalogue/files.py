@@ -13,6 +13,7 @@ import msgspec
 from envcheck.model.base import Value
 
 _HERE = os.path.dirname(__file__)
+_PACKAGE = os.path.dirname(_HERE)
 DATA = os.path.join(_HERE, "data")
 COMPILED = os.path.join(_HERE, "compiled")
 
@@ -42,6 +43,18 @@ def read_table(path: str | os.PathLike[str], kind: type[Table]) -> Table:
         return msgspec.toml.decode(source, type=kind)
     except msgspec.DecodeError as error:
         raise ValueError(f"{os.path.basename(path)}: {error}") from error
+
+
+def mirrors_folder() -> str:
+    """Where the mirror files lie: in the package, or beside it in a checkout."""
+    places = (os.path.join(folder, "mirrors") for folder in (_PACKAGE, os.path.dirname(_PACKAGE)))
+    return next(place for place in places if os.path.isdir(place))
+
+
+def official_host() -> str:
+    """The host of PyTorch's own wheels; asked at every look, so without the module of the mirrors."""
+    official: dict[str, list[str]] = read_table(os.path.join(mirrors_folder(), "official.toml"), dict)
+    return official["hosts"][0]
 
 
 def compiled_path(path: str | os.PathLike[str]) -> str:

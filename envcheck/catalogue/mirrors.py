@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from envcheck.catalogue.files import read_table
+from envcheck.catalogue.files import mirrors_folder, read_table
 from envcheck.model.base import Value
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.patterns import regex
@@ -37,8 +37,6 @@ NEVER_ADDED: tuple[Kind, ...] = ("pkgs_free", "pkgs_pro")
 
 OFFICIAL = "official"
 _USABLE = ("live", "listed", "frozen", "redirects", "unverified")
-_PACKAGE = os.path.dirname(os.path.dirname(__file__))
-_PLACES = (os.path.join(_PACKAGE, "mirrors"), os.path.join(os.path.dirname(_PACKAGE), "mirrors"))
 _LARGEST = 65536
 _DATE = regex(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]")
 
@@ -197,12 +195,7 @@ def mirror(name: str, own: str | None = None) -> Mirror:
 @cache
 def official() -> Mirror:
     """The projects' own addresses."""
-    return _read(os.path.join(_folder(), f"{OFFICIAL}.toml"), ours=True)
-
-
-def official_host() -> str:
-    """The host of PyTorch's own wheels."""
-    return official().hosts[0]
+    return _read(os.path.join(mirrors_folder(), f"{OFFICIAL}.toml"), ours=True)
 
 
 def mirror_of(url: str, known: dict[str, Mirror]) -> Mirror | None:
@@ -213,12 +206,8 @@ def mirror_of(url: str, known: dict[str, Mirror]) -> Mirror | None:
 
 @cache
 def _shipped() -> dict[str, Mirror]:
-    read = [_read(path, ours=True) for path in _files_in(_folder())]
+    read = [_read(path, ours=True) for path in _files_in(mirrors_folder())]
     return {one.name: one for one in sorted(read, key=lambda one: one.name != OFFICIAL)}
-
-
-def _folder() -> str:
-    return next(place for place in _PLACES if os.path.isdir(place))
 
 
 def _files_of(own: str | None) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ def before_download(system: System, facts: Facts, words: Iterable[str], limit: f
 
 def hosts_of_interest(settings: Iterable[Setting]) -> tuple[str, ...]:
     """Hosts that an installation would contact: PyTorch's, the default index' or its stand-in, configured mirrors."""
-    from envcheck.catalogue.mirrors import official_host
+    from envcheck.catalogue.files import official_host
 
     rows = tuple(settings)
     configured = [host for row in rows if row.effective and _names_host(row) and (host := host_of(row.value))]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 from envcheck.model.facts import ApiStatus, DeviceNode, Gpu, Message, Nvidia, Observation
-from envcheck.probes import driverfiles, kernellog, pci, smi
+from envcheck.probes import driverfiles, pci, smi
 from envcheck.probes.nvmlfacts import Answers, Names, answers
 from envcheck.probes.system import System
 from envcheck.probes.worker import Worker, WorkerResult, worker_text
@@ -67,6 +67,8 @@ class Handle:
         messages = (*_printed(result), *(answer.messages if answer else ()))
         observations = [self._files.observation, said.nvml, said.libcuda, smi_seen]
         if _in_trouble(self.system, nvidia):
+            from envcheck.probes import kernellog
+
             lines, seen = kernellog.look(self.system, self._left())
             messages += lines
             observations.append(seen)
