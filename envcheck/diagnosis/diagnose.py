@@ -162,4 +162,6 @@ def _verdict(case: Case, findings: Sequence[Finding], results: Sequence[CheckRes
     if any(found.severity == "error" for found in findings):
         return "problem"
     undecided = case.torch_installed is None or any(result.status == "unknown" for result in results)
-    return "unknown" if undecided else "healthy"
+    # A thread is written because something failed: what no check understands is not health.
+    failed = case.pasted and any(message.kind == "error" for message in case.facts.messages)
+    return "unknown" if undecided or failed else "healthy"

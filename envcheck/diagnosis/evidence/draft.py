@@ -190,7 +190,7 @@ def _close(block: list[Line], messages: list[Message]) -> None:
     if not block or not _TELLING.search(text):
         return
     kind = "warning" if re.search(r"warning", text, re.IGNORECASE) else "log"
-    if re.search(r"error|exception|traceback|fail", text, re.IGNORECASE):
+    if re.search(r"error|exception|traceback|fail|\bfault\b|core dumped|\baborted\b", text, re.IGNORECASE):
         kind = "error"
     where = block[0].where()
     messages.append(msgspec.convert({"kind": kind, "text": text[:8192], "look": LOOK, "where": where}, Message))
