@@ -59,18 +59,19 @@ def look(world: World, *, python: str | None, deadline: float, torch: bool, then
 
     modules = (*then, *(("recommend.resolve",) if torch else ()))  # torch is a wait of a second
     with Progress(world, deadline) as progress:
-        options = Options(python, deadline, torch, progress, partial(_import_meanwhile, modules))
+        options = Options(python, deadline, torch, progress, partial(_prepare, world, modules))
         return collect(world.system, options)
 
 
-def _import_meanwhile(modules: Iterable[str]) -> None:
-    """Import what comes after the look while it waits for its children."""
+def _prepare(world: World, modules: Iterable[str]) -> None:
+    """Import what comes after the look, and read the table of releases, while it waits for its children."""
     from contextlib import suppress
     from importlib import import_module
 
     with suppress(Exception):  # whatever it is, it comes again where somebody waits for it
         for module in modules:
             import_module(f"envcheck.{module}")
+        world.catalogue.newest_torch()
 
 
 def facts_from(world: World, source: str) -> Facts:

@@ -93,6 +93,8 @@ def _gathered(
     amd = _Look("amd", lambda: _amd(system), watch)
     if options.meanwhile is not None:
         threading.Thread(target=options.meanwhile, daemon=True).start()
+    from envcheck.probes import network, redact, settings, variables  # noqa: F401 - for later, while the child works
+
     values = {"interpreter": target.value("interpreter", min(until, target.begun + START_LIMIT))}
     watch.ended("interpreter")
     seen = packages.interpreter_facts(values, choice.path, choice.chosen_by)

@@ -14,7 +14,7 @@ from envcheck.probes.worker import WorkerResult
 Struct = TypeVar("Struct", bound=msgspec.Struct)
 
 _ESSENTIAL = ("import", "build", "is_available", "device_count")
-_FIRST_STEPS = (None, "interpreter", "packages", "torch files")
+_FIRST_STEPS = (None, "interpreter", "packages", "torch files", "ssl")
 _DEVICE = regex(r"(?:device|kernel) (cuda|rocm|xpu|mps):(\d{1,3})")
 _UUID = regex(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _CONTROL = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]+")
@@ -33,6 +33,7 @@ def interpreter_facts(
     if files:
         shadows = (*files.get("shadows", ()), *_harmful(values, files.get("strays", ())))
     known |= {"path": known.get("path") or path, "chosen_by": chosen_by, "shadows": shadows, "pip_python": pip}
+    known["has_ssl"] = values.get("ssl")
     return msgspec.structs.replace(_struct(Python, known), candidates=tuple(candidates))
 
 

@@ -104,11 +104,12 @@ class Worker:
 
     def value(self, step: str, until: float) -> Any:
         """What `step` gave, as soon as it is there; None when the worker ended or `until` came before it."""
+        ended = False
         while self._process is not None and self._folder is not None:
-            ended = wait_exit(self._process, min(until, time.monotonic() + 0.004))
             log = Log(self._events())
             if step in log.values or step in log.errors or ended or time.monotonic() >= until:
                 return log.values.get(step)
+            ended = wait_exit(self._process, min(until, time.monotonic() + 0.002))
         return None
 
     def finish(self, deadline: float) -> WorkerResult:

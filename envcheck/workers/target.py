@@ -114,6 +114,7 @@ def main():
     attempt("interpreter", target_files.interpreter, paths)
     dists = attempt("packages", target_files.packages, paths)
     files = attempt("torch files", target_files.torch_files, paths, dists, LOADED_AT_START)
+    attempt("ssl", target_files.has_ssl)  # after the answers that somebody waits for: it loads two libraries
     if ask.get("torch") and files and files["installed"] and sys.version_info >= (3, 7):
         listen()
         ours("traceback")  # before a stray one can be

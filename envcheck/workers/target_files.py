@@ -98,7 +98,6 @@ def interpreter(paths):
         "kind": kind(base),
         "externally_managed": sys.prefix == base and os.path.exists(marker),
         "has_pip": any(os.path.isfile(os.path.join(entry, "pip", "__init__.py")) for entry in paths.entries),
-        "has_ssl": has_ssl(),
         "user_site": getattr(site, "USER_SITE", None),
         "user_site_enabled": bool(getattr(site, "ENABLE_USER_SITE", None)),
         "sys_path": ([paths.here] if paths.here else []) + paths.entries,
