@@ -49,6 +49,8 @@ def time(runs: int) -> Result:
     """Whole processes in turn; the difference of their medians is what the check adds to `import torch`."""
     floor, whole = python("-c", "import torch", label=_IMPORT), ours("verify-backprop")
     samples = interleaved([floor, whole], runs=runs)
+    failed = [sample for found in samples.values() for sample in found if sample.returncode]
+    assert not failed, failed[0].output
     differences = [b.wall - a.wall for a, b in zip(samples[floor.name], samples[whole.name], strict=True)]
     added = median(samples[whole.name]) - median(samples[floor.name])
     peak = (_worker_peak() - median(samples[floor.name], "peak_kib")) / 1024
@@ -70,7 +72,6 @@ def _row(name: str, samples: list[Sample]) -> Row:
             "wall s": median(samples),
             "least s": min(one.wall for one in samples),
             "CPU s": median(samples, "cpu"),
-            "exit code": samples[0].returncode,
         },
     )
 

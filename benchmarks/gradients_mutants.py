@@ -79,7 +79,9 @@ def run() -> Result:
     rows = [Row(name=name, figures=_figures(all_seen)) for name, all_seen in table.items()]
     every = [seen for all_seen in table.values() for seen in all_seen]
     rows.append(Row(name="all", figures=_figures(every)))
-    return result("gradients: faults", rows, versions={"torch": str(torch.__version__)}, notes=_notes(table, every, bench))
+    return result(
+        "gradients: faults", rows, versions={"torch": str(torch.__version__)}, notes=_notes(table, every, bench)
+    )
 
 
 def _figures(seen: Iterable[Seen]) -> dict[str, float | int | str]:

@@ -5,6 +5,7 @@ import os
 import sys
 import zlib
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,7 @@ def test_faithful_gpus_are_trusted_each_on_its_own(tmp_path: Path) -> None:
         ("cuda:0", "cuda", "trusted"),
         ("cuda:1", "cuda", "trusted"),
     ]
+    assert made["report"]["can_train"] == ["cpu", "cuda:0", "cuda:1"]
     assert devices[1]["name"] == "Stand-in GPU"
     assert devices[1]["compute_capability"] == "9.0"
     assert devices[1]["load"]["rounds"] > 0
@@ -186,6 +188,7 @@ def test_one_faulty_gpu_among_two_is_named(tmp_path: Path) -> None:
         "cuda:0": "trusted",
         "cuda:1": "untrusted",
     }
+    assert made["report"]["can_train"] == ["cpu", "cuda:0"]
     assert made["report"]["primary"]["code"] == "EC502"
     assert "cuda:1" in made["report"]["primary"]["title"]
     wrong = [case for case in devices["cuda:1"]["cases"] if case["outcome"] == "wrong"]
@@ -395,53 +398,36 @@ def test_a_program_that_is_no_python(tmp_path: Path) -> None:
     assert "not a Python interpreter" in result.err
 
 
+STEP = "cpu/exact/linear/float32"
+DAMAGES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "newer": lambda run: run.update(schema=99),
+    "a snapshot": lambda run: (run.clear(), run.update(schema=1, facts={})),
+    "no operands": lambda run: run["ask"]["exact"][0].update(operands=[]),
+    "a case that is not known": lambda run: run["ask"]["exact"][0].update(name="nothing"),
+    "no base64": lambda run: run["values"][STEP].update(data="@@@"),
+    "no zlib": lambda run: run["values"][STEP].update(data=b64encode(b"x" * 64).decode()),
+    "too few bytes": lambda run: run["values"][STEP].update(data=b64encode(zlib.compress(b"")).decode()),
+    "no number": lambda run: run["values"]["cpu/lesson/float64"].update(chain=["x", "y"]),
+    "wrong types": lambda run: run["values"].update({STEP: 7}),
+    "devices that are none": lambda run: run["values"].update(devices=[{"device": 3}]),
+    "a kind that is none": lambda run: run["values"]["devices"].append({"device": "cpu", "kind": "abacus"}),
+    "a name that is none": lambda run: run["values"]["devices"][0].update(name=5),
+    "a version that is none": lambda run: run["values"]["torch"].update(version=["2.13"]),
+    "rounds that are none": lambda run: run["values"]["cpu/load"].update(rounds="many"),
+}
+
+
 def damaged(kind: str, good: bytes) -> bytes:
-    run = json.loads(good)
-    step = "cpu/exact/linear/float32"
     if kind == "truncated":
         return good[: len(good) // 2]
     if kind == "a list":
         return b"[]"
-    if kind == "newer":
-        run["schema"] = 99
-    if kind == "a snapshot":
-        run = {"schema": 1, "facts": {}}
-    if kind == "no operands":
-        run["ask"]["exact"][0]["operands"] = []
-    if kind == "a case that is not known":
-        run["ask"]["exact"][0]["name"] = "nothing"
-    if kind == "no base64":
-        run["values"][step]["data"] = "@@@"
-    if kind == "no zlib":
-        run["values"][step]["data"] = b64encode(b"x" * 64).decode()
-    if kind == "too few bytes":
-        run["values"][step]["data"] = b64encode(zlib.compress(b"")).decode()
-    if kind == "no number":
-        run["values"]["cpu/lesson/float64"]["chain"] = ["x", "y"]
-    if kind == "wrong types":
-        run["values"][step] = 7
-    if kind == "devices that are none":
-        run["values"]["devices"] = [{"device": 3}]
+    run = json.loads(good)
+    DAMAGES[kind](run)
     return json.dumps(run).encode()
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "truncated",
-        "a list",
-        "newer",
-        "a snapshot",
-        "no operands",
-        "a case that is not known",
-        "no base64",
-        "no zlib",
-        "too few bytes",
-        "no number",
-        "wrong types",
-        "devices that are none",
-    ],
-)
+@pytest.mark.parametrize("kind", ["truncated", "a list", *DAMAGES])
 def test_a_damaged_record_is_one_clear_line(kind: str, recorded: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / "bad.json"
     path.write_bytes(damaged(kind, recorded[0].read_bytes()))

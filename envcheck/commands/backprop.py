@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -11,12 +11,13 @@ from envcheck.gradients.ask import Ask, make_ask, script
 from envcheck.gradients.judge import judge
 from envcheck.gradients.judge_exact import Book
 from envcheck.gradients.record import Run
-from envcheck.model.facts import Facts, Observation, Python, State, Torch
+from envcheck.model.facts import Facts, Observation, Python, State, Torch, TorchDevice
 from envcheck.model.gradients import GradientDevice, Gradients
-from envcheck.probes.worker import Worker, WorkerResult
 from envcheck.probes.interpreter import Choice, choose
 from envcheck.probes.system import System
+from envcheck.probes.worker import Worker, WorkerResult
 
+TorchDeviceKind = Literal["cuda", "rocm", "xpu", "mps", "cpu"]
 LOOK = "backprop"
 RESTARTS = 3
 """How often the worker is started again after a crash, for the cases that are left."""
@@ -95,13 +96,17 @@ def _crashed_case(result: WorkerResult) -> str | None:
     return stage if _is_case(stage) else None
 
 
-def facts_of(choice: Choice, run: Run) -> Facts:
-    """The facts that the run itself shows, without the gradients."""
+def facts_of(choice: Choice, run: Run, gradients: Gradients | None) -> Facts:
+    """The facts that a run shows on its own: the interpreter, torch, and which devices compute right.
+
+    Raises:
+        msgspec.ValidationError: the run holds values of other types than a worker writes.
+    """
     error = _import_error(run)
     torch = run.values.get("torch") or {}
     version = run.values.get("python") or {}
     absent = error.get("type") == "ModuleNotFoundError" and "'torch'" in error.get("text", "")
-    return Facts(
+    facts = Facts(
         taken_by=f"envcheck {run.envcheck}",
         taken_at=run.taken_at,
         observations=(observation(run),),
@@ -125,8 +130,32 @@ def facts_of(choice: Choice, run: Run) -> Facts:
             error_traceback=error["traceback"][:_KEPT] if "traceback" in error else None,
             threads=torch.get("threads"),
             cpu_capability=torch.get("capability"),
+            cpu_kernel_ok=next((_is_right(one) for one in _devices(gradients) if one.kind == "cpu"), None),
+            devices=tuple(_torch_device(one) for one in _devices(gradients) if one.kind != "cpu"),
             look=LOOK,
         ),
+    )
+    return msgspec.convert(msgspec.to_builtins(facts), Facts)
+
+
+def _devices(gradients: Gradients | None) -> tuple[GradientDevice, ...]:
+    return () if gradients is None else gradients.devices
+
+
+def _is_right(device: GradientDevice) -> bool | None:
+    return None if device.verdict == "unknown" else device.verdict == "trusted"
+
+
+def _torch_device(device: GradientDevice) -> TorchDevice:
+    index = device.device.partition(":")[2]
+    return TorchDevice(
+        kind=msgspec.convert(device.kind, TorchDeviceKind),
+        index=int(index) if index.isdecimal() else 0,
+        name=device.name,
+        uuid=device.uuid,
+        compute_capability=device.compute_capability,
+        kernel_ok=_is_right(device),
+        kernel_error=device.kernel_error,
     )
 
 

@@ -131,10 +131,9 @@ def _measured(world: World, asked: Asked) -> Facts:
         )
     if asked.save is not None:
         _save(asked.save, measured.run)
-    facts = facts_of(choice, measured.run)
     gradients = judged(measured.run, measured.book)
     _refuse_absent(asked.devices, gradients is not None and [device.device for device in gradients.devices])
-    return with_gradients(world.system, facts, gradients)
+    return with_gradients(world.system, facts_of(choice, measured.run, gradients), gradients)
 
 
 def _import_ahead() -> None:
@@ -180,14 +179,20 @@ def _save(target: str, run: "Run") -> None:
 
 
 def _replayed(world: World, source: str) -> Facts:
+    from msgspec import ValidationError
+
     from envcheck.commands.backprop import facts_of, judged, with_gradients
     from envcheck.commands.files import read_text
     from envcheck.gradients.record import decode
     from envcheck.probes.interpreter import Choice
 
     run = decode(read_text(world, source).encode(), source)
-    facts = facts_of(Choice(run.python or "python", "--from", ()), run)
-    return with_gradients(world.system, facts, judged(run, source=source))
+    gradients = judged(run, source=source)
+    try:
+        facts = facts_of(Choice(run.python or "python", "--from", ()), run, gradients)
+        return with_gradients(world.system, facts, gradients)
+    except ValidationError as error:
+        raise EnvcheckError(say("a measurement cannot be read: {why}", why=error), where=source) from error
 
 
 def _plot(target: str, examination: Examination) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
-from msgspec import structs
+from msgspec import ValidationError, convert, structs, to_builtins
 
 from envcheck.gradients import lesson
 from envcheck.gradients.ask import wanted
@@ -49,8 +49,9 @@ def judge(run: Run, book: Book | None = None, *, source: str = "") -> Gradients:
     """
     judging = _Judge(run, book or Book(run.ask.exact, run.ask.large, run.ask.pool))
     try:
-        return judging.gradients()
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        # A struct does not look at the types that it is given; the codec does.
+        return convert(to_builtins(judging.gradients()), Gradients)
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError, ValidationError) as error:
         raise EnvcheckError(
             say("a measurement cannot be read: {why}", why=f"{type(error).__name__}: {error}"),
             where=f"{source}: {judging.where}" if source else judging.where,
