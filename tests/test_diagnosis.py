@@ -199,3 +199,11 @@ _LINES = [line for name in CORPORA for case in CORPORA[name] for line in text_of
 def test_any_mixture_of_real_lines_gets_a_report_on_every_face(lines: list[str], face: str, noise: str) -> None:
     text = "\n".join([*lines, noise])
     assert render(World(), looked(text), face, verbose=False)
+
+
+def test_a_line_that_tells_two_facts_is_quoted_once() -> None:
+    text = "NVIDIA-SMI 470.86 Driver Version: 470.86 CUDA Version: 11.4\n"
+    text += "RuntimeError: The NVIDIA driver on your system is too old (found version 11040).\n"
+    screen = " ".join(render(World(), looked(text), "console", verbose=False).split())
+    assert screen.count("Driver Version: 470.86") == 1
+    assert "CUDA 470" not in screen

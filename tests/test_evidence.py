@@ -283,3 +283,23 @@ def test_any_mixture_is_read_without_inventing(pieces: list[str], cut: int, rand
             assert 1 <= number <= text.count("\n") + 1
     for message in facts.messages:
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", message.text)
+
+
+def test_a_console_of_chinese_windows_is_read() -> None:
+    said = 'OSError: [WinError 126] 找不到指定的模块。 Error loading "torch\\lib\\fbgemm.dll"'
+    assert decode(said.encode("gb18030")) == said
+
+
+def test_a_german_console_leaves_gaps_and_loses_no_fact() -> None:
+    text = decode("Prüfung läuft\nDriver Version: 470.86\n".encode("cp1252"))
+    assert "Driver Version: 470.86" in text
+    assert "\ufffd" in text
+
+
+@pytest.mark.parametrize("line", ["", "a", "File x", "| 0 N/A |"])
+def test_very_many_lines_are_read_at_both_ends_only(line: str) -> None:
+    text = "PyTorch version: 2.1.0\n" + f"{line}\n" * 200_000 + "Nvidia driver version: 550.54.15\n"
+    facts = read(text)
+    assert facts.torch.version == "2.1.0"
+    assert facts.nvidia.driver_versions[0].value == "550.54.15"
+    assert (facts.nvidia.driver_versions[0].where or "").startswith("200002: ")

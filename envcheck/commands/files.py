@@ -21,13 +21,31 @@ def read_text(world: World, source: str) -> str:
     Raises:
         EnvcheckError: it is not there, not readable, not text, or too large.
     """
-    data = _read(world, source)
+    return _decoded(_read(world, source), source)
+
+
+def _decoded(data: bytes, source: str) -> str:
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
         what = say("not text in UTF-8: byte {offset} cannot be read", offset=error.start)
         raise EnvcheckError(what, where=source, mend=say("save it as UTF-8 and try again")) from None
+
+
+def read_pasted(world: World, source: str) -> str:
+    """What somebody pasted into a file or standard input, in whatever encoding: what cannot be read leaves gaps.
+
+    Raises:
+        EnvcheckError: it is not there, not readable, not text, or too large.
+    """
+    from envcheck.diagnosis.evidence.page import decode
+
+    data = _read(world, source)
+    text = decode(data)
+    head = text[: 1 << 16]
+    odd = sum(char == "\ufffd" or (char < " " and char not in "\t\n\r\f\b\x1b") for char in head)
+    return text if odd * 10 <= len(head) else _decoded(data, source)
 
 
 def write_whole(target: str, data: bytes) -> None:

@@ -76,9 +76,9 @@ def _prepare(world: World, modules: Iterable[str]) -> None:
 
 def facts_from(world: World, source: str) -> Facts:
     """The facts in a file, or in standard input for `-`: a snapshot, a JSON report, or text that was pasted."""
-    from envcheck.commands.files import read_text
+    from envcheck.commands.files import read_pasted
 
-    text = read_text(world, source)
+    text = read_pasted(world, source)
     if text.lstrip()[:1] == "{":
         from envcheck.model.codec import decode
 

@@ -1,6 +1,6 @@
 """Run the checks over a case, fold symptoms under their causes, name the one primary cause."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -10,7 +10,7 @@ from envcheck.diagnosis.next_steps import next_steps
 from envcheck.model.facts import Sighting
 from envcheck.model.gradients import GradientDevice
 from envcheck.model.patterns import regex
-from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Finding, Report, Status, Verdict
+from envcheck.model.report import CONFIDENCES, SEVERITIES, CheckResult, Evidence, Finding, Report, Status, Verdict
 from envcheck.model.text import Text, say
 
 _SUDO = regex(r"(?:^|(?<=[|&;] ))sudo (?=\w)")
@@ -125,7 +125,19 @@ def _located(found: Finding, sightings: Mapping[str, tuple[Sighting, ...]]) -> F
         else one
         for one in found.evidence
     )
-    return msgspec.structs.replace(found, evidence=evidence)
+    return msgspec.structs.replace(found, evidence=tuple(_once(evidence)))
+
+
+def _once(evidence: Iterable[Evidence]) -> Iterator[Evidence]:
+    """Of several facts that one line tells, the first: the line is quoted whole."""
+    quoted: set[str] = set()
+    for one in evidence:
+        number, colon, line = (one.where or "").partition(": ")
+        whole = bool(colon) and number.isdigit() and (one.value in line or one.fact == "messages")
+        if not whole or number not in quoted:
+            yield one
+        if whole:
+            quoted.add(number)
 
 
 def _for_this_user(found: Finding, case: Case) -> Finding:

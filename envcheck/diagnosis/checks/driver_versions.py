@@ -9,7 +9,7 @@ from envcheck.diagnosis.checks.common import NO_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.text import Text, say
-from envcheck.model.versions import at_least, cuda_of_int, same_release
+from envcheck.model.versions import at_least, cuda_of_int, numbers, same_release
 
 
 @check(
@@ -132,8 +132,10 @@ def _too_old(cuda: str | None, have: str | None, minimum: str | None) -> Text:
     if have and minimum:
         text = "The NVIDIA driver ({have}) is too old for CUDA {cuda}, which needs {minimum}"
         return say(text, have=have, cuda=cuda, minimum=minimum)
-    if have:
+    if have and numbers(have) < (100,):
         return say("The NVIDIA driver (CUDA {have}) is too old for this build of torch", have=have)
+    if have:
+        return say("The NVIDIA driver ({have}) is too old for this build of torch", have=have)
     return say("The NVIDIA driver is too old for this build of torch")
 
 

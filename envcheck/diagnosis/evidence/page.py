@@ -25,6 +25,7 @@ _PROGRAM = regex(
     r"|docker(?:-compose)?\s+(?:run|exec|compose|build)\b|podman\s+run\b|srun\s|sbatch\s|torchrun\s|accelerate\s+launch\b"
     r"|modprobe\s|nvidia-smi\s+-|apt(?:-get)?\s+install\b|export\s+[A-Z]\w+=|set\s+[A-Z]\w+=).*)$"
 )
+_CHINESE = regex("[\u4e00-\u9fff\u3000-\u303f\uff00-\uffef]{2,1000}")
 _USERINFO = regex(r"(?<=://)[^/@\s\"'<>]{1,300}@")
 _TOKEN = regex(r"(?<=/t/)[\w-]{6,120}(?=/)")
 _HOME = regex(r"(?:/home/|/Users/)[^/\s\"'<>:]{1,64}(?=/)|[A-Za-z]:\\Users\\[^/\\\n\"'<>:]{1,64}(?=\\)")
@@ -85,14 +86,28 @@ def page_of(text: str) -> Page:
 
 
 def decode(data: bytes) -> str:
-    """Bytes as text: UTF-8 or UTF-16 by their mark (or by their zero bytes), anything else as UTF-8 with gaps."""
+    """Bytes as text: UTF-8 or UTF-16 by their mark (or by their zero bytes), a Chinese console's, or with gaps."""
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", errors="replace")
     head = data[:400]
     if head.count(0) * 3 > len(head):
         little = head[1::2].count(0) >= head[::2].count(0)
         return data.decode("utf-16-le" if little else "utf-16-be", errors="replace")
-    return data.decode("utf-8-sig", errors="replace")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return _of_chinese_windows(data) or data.decode("utf-8-sig", errors="replace")
+
+
+def _of_chinese_windows(data: bytes) -> str | None:
+    """The text when the bytes make sense as GB 18030: Chinese characters come in rows, other letters do not."""
+    try:
+        text = data.decode("gb18030")
+    except UnicodeDecodeError:
+        return None
+    foreign = sum(char > "\x7f" for char in text[:20_000])
+    rows = sum(map(len, _CHINESE.findall(text[:20_000])))
+    return text if rows * 10 >= foreign * 7 else None
 
 
 def command_of(text: str) -> str | None:
