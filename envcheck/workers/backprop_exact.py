@@ -219,24 +219,27 @@ def large_batch(kit, one):
 
 def pattern(torch, tensor, case, repeats):
     """A tensor of the large batch without loss: `head` is what repeats, `odd` the rows that differ (a few)."""
-    data = raw_bytes(torch, tensor.detach().reshape(-1).cpu())
+    tensor = tensor.detach().cpu()
     if not repeats:
-        return {"whole": encode([data])}
-    rows = next(operand["shape"][0] for operand in case["operands"] if operand["batched"])
-    width = len(data) // case["rows"]
-    head = data[: rows * width]
-    if data == head * (case["rows"] // rows) + head[: case["rows"] % rows * width]:
-        return {"rows": case["rows"], "head": encode([head]), "odd": 0}
-    odd = [
-        row
-        for row in range(case["rows"])
-        if data[row * width : row * width + width] != head[row % rows * width : row % rows * width + width]
-    ]
+        return {"whole": encode([raw_bytes(torch, tensor.reshape(-1))])}
+    count = next(operand["shape"][0] for operand in case["operands"] if operand["batched"])
+    rows = tensor.reshape(case["rows"], -1)
+    head = {"rows": case["rows"], "head": encode([raw_bytes(torch, rows[:count].reshape(-1))])}
+    whole = case["rows"] // count * count
+    if bool((rows[:whole].reshape(-1, count, rows.shape[1]) == rows[:count]).all()) and torch.equal(
+        rows[whole:], rows[: case["rows"] - whole]
+    ):
+        return dict(head, odd=0)
+    return dict(head, **odd_rows(raw_bytes(torch, rows.reshape(-1)), case["rows"], count))
+
+
+def odd_rows(data, rows, count):
+    """The rows that do not repeat the first `count`: how many, which, and the bits of a few."""
+    width = len(data) // rows
+
+    def row(at):
+        return data[at * width : (at + 1) * width]
+
+    odd = [at for at in range(rows) if row(at) != row(at % count)]
     some = odd[:ODD_ROWS]
-    return {
-        "rows": case["rows"],
-        "head": encode([head]),
-        "odd": len(odd),
-        "at": some,
-        "values": encode([data[row * width : row * width + width] for row in some]),
-    }
+    return {"odd": len(odd), "at": some, "values": encode([row(at) for at in some])}
