@@ -9,8 +9,9 @@ import sys
 from types import ModuleType
 from typing import Any, NoReturn
 
-_SELDOM = ("inspect",)
-"""click imports it to tidy docstrings that we tidy ourselves: 7 of the 38 ms of `envcheck --version`."""
+_SELDOM = ("inspect", "textwrap")
+"""click imports the one to tidy docstrings that we tidy ourselves (7 of the 38 ms of `envcheck --version`), msgspec the
+other for schemas."""
 
 
 class _Later(ModuleType):

@@ -29,6 +29,7 @@ _PACKAGE = regex(
     r"|libnvidia-(?:compute|ml)|libcuda1|cuda-(?:drivers|compat)|linux-modules-nvidia|nvidia(?=$|-lts|-dkms))"
 )
 _BEGINNINGS = regex(rb"\nPackage: (?:(?:lib)?nvidia|libcuda|cuda-|linux-modules-nvidia)")
+_NODES_BEGIN = ("nvidia", "dxg", "nvhost", "nvmap")
 _NODES = regex(r"nvidia(?:\d{1,4}|ctl|-uvm|-uvm-tools|-modeset|-caps)?|dxg|nvhost-ctrl-gpu|nvhost-gpu|nvmap")
 MAX_GPUS = 64
 OPEN_LIMIT = 1.0
@@ -92,7 +93,8 @@ def nodes(system: System, open_within: float = 0.0) -> tuple[DeviceNode, ...] | 
         return None
     until = time.monotonic() + min(open_within, OPEN_LIMIT)
     found: list[DeviceNode | None] = []
-    for path in [f"/dev/{name}" for name in names if _NODES.fullmatch(name) and name != "nvidia-caps"][:MAX_GPUS]:
+    ours = (name for name in names if name.startswith(_NODES_BEGIN) and name != "nvidia-caps")
+    for path in [f"/dev/{name}" for name in ours if _NODES.fullmatch(name)][:MAX_GPUS]:
         left = until - time.monotonic()
         opened = _opened(system, path, left) if left > 0 else None
         found.append(opened or system.node(path))

@@ -104,6 +104,7 @@ class _Pen:
         user = (secrets.user,) if secrets.user else ()
         self._homes = _any_of(secrets.homes, r"(?:(?<=://)|(?<![\w.~/\\-]))", r"(?![\w.-])", case)
         self._names = _any_of(user, r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])", case)
+        self._host_names = tuple(name.lower() for name in secrets.hosts)
         self._hosts = _any_of(secrets.hosts, r"(?<![A-Za-z0-9])", r"(?![A-Za-z0-9])", re.IGNORECASE)
 
     def walk(self, value: Any, room: str) -> Any:
@@ -144,7 +145,9 @@ class _Pen:
             text = _OTHERS_HOME.sub(self._other, text)
         if self._names:
             text = self._names.sub(lambda found: "user" if text[found.end() : found.end() + 1] == "_" else USER, text)
-        return self._hosts.sub("host", text) if self._hosts else text
+        if self._hosts and any(name in text.lower() for name in self._host_names):  # most texts need no pattern
+            text = self._hosts.sub("host", text)
+        return text
 
     def _other(self, found: re.Match[str]) -> str:
         return found[0] if found[0] in (self._secrets.user, USER, "Public", "Shared", *_COMMON) else "user"
@@ -177,7 +180,7 @@ class _Pen:
 
 def _any_of(texts: Iterable[str], before: str = "", after: str = "", flags: int = 0) -> re.Pattern[str] | None:
     ordered = sorted(filter(None, texts), key=len, reverse=True)
-    return re.compile(before + "(?:" + "|".join(map(re.escape, ordered)) + ")" + after, flags) if ordered else None
+    return regex(before + "(?:" + "|".join(map(re.escape, ordered)) + ")" + after, flags) if ordered else None
 
 
 def _name(name: str | None) -> str | None:

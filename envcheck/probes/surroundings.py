@@ -2,6 +2,7 @@
 
 import re
 
+from envcheck.model.patterns import regex
 from envcheck.probes.system import System
 
 _CONTAINER_MARKS = (
@@ -39,7 +40,7 @@ _SCHEDULER_GPUS = (
     "PBS_NGPUS",
     "OAR_GPUS",
 )
-_L4T = re.compile(r"#\s*R(\d{1,3})\s*\(release\),\s*REVISION:\s*([\d.]{1,16})")
+_L4T = regex(r"#\s*R(\d{1,3})\s*\(release\),\s*REVISION:\s*([\d.]{1,16})")
 
 
 def kernel_release(system: System) -> str | None:
