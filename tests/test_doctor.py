@@ -77,7 +77,7 @@ def test_a_deep_look_holds_the_gradients_and_its_snapshot_gives_the_very_same_re
     ran = {check["code"]: check["status"] for check in here["report"]["checks"] if check["code"].startswith("EC5")}
     assert ran["EC502"] == "pass"
     assert document("--from", saved)["report"] == here["report"]
-    assert "back-propagation checked and right on: CPU" in invoke("doctor", "--from", saved).out
+    assert "back-propagation was checked and is right on CPU" in invoke("doctor", "--from", saved).out
 
 
 @pytest.mark.parametrize(

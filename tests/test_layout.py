@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from envcheck.render.layout import cells, cut, pad, wrap
+from envcheck.render.layout import cells, cut, fill, pad, wrap
 
 WORDS = st.text(st.sampled_from("ab c显卡，。（）\u0301-/ "), max_size=80)
 
@@ -46,3 +46,17 @@ def test_cut_text_fits(text: str, width: int) -> None:
 def test_pad_counts_cells() -> None:
     assert pad("显卡", 6) == "显卡  "
     assert pad("too long", 3) == "too long"
+
+
+@pytest.mark.parametrize(
+    ("parts", "width", "lines"),
+    [
+        ((), 10, [""]),
+        (("one", "two"), 10, ["one, two"]),
+        (("one", "two and three"), 14, ["one,", "two and three"]),
+        (("one", "two and three", "4"), 9, ["one,", "two and", "three,", "4"]),
+        (("x" * 12, "y"), 8, ["x" * 12 + ",", "y"]),
+    ],
+)
+def test_a_line_ends_between_two_parts_where_it_can(parts: tuple[str, ...], width: int, lines: list[str]) -> None:
+    assert fill(parts, ", ", width) == lines

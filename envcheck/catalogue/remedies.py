@@ -31,6 +31,8 @@ class Distribution(Value, frozen=True, kw_only=True):
     """Lists the installed packages whose name begins with nvidia or libnvidia."""
     compiler: tuple[str, ...] = ()
     """Installs the C and C++ compilers."""
+    venv: tuple[str, ...] = ()
+    """Installs the part of Python that makes environments, where it is packaged apart."""
     source: str
     date: str
 

@@ -6,6 +6,7 @@ import msgspec
 
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
+from envcheck.diagnosis.needs import NOT_KNOWN
 from envcheck.diagnosis.next_steps import next_steps
 from envcheck.model.facts import Sighting
 from envcheck.model.gradients import GradientDevice
@@ -73,7 +74,7 @@ def _judge(one: Check, case: Case) -> tuple[CheckResult, list[Finding]]:
         if getattr(case, need) is None:
             dead = case.died(need)
             if dead is None:
-                return _result(one, "skipped", say("{need} is not known here", need=need)), []
+                return _result(one, "skipped", NOT_KNOWN[need]), []
             return _result(one, "unknown", say("the look `{look}` gave no answer", look=dead.look)), []
     found = list(one.judge(case))
     return _result(one, "fail" if found else "pass"), found

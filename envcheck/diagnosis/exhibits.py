@@ -5,6 +5,7 @@ from envcheck.model.facts import ApiStatus, DeviceNode, KernelModule, Library, M
 from envcheck.model.report import Evidence
 
 _WIDTH = 240
+_ROOMS = {"/dev/kfd": "amd.kfd", "/dev/dri": "amd.render_nodes"}
 
 
 def fact(path: str, value: object, look: str | None = None, where: str | None = None) -> Evidence:
@@ -59,7 +60,8 @@ def module(found: KernelModule) -> Evidence:
 def node(found: DeviceNode) -> Evidence:
     """A node below /dev and what opening it said."""
     words = [found.path, found.error, found.mode, found.group]
-    return fact("nvidia.nodes", " ".join(word for word in words if word), "files")
+    room = next((room for start, room in _ROOMS.items() if found.path.startswith(start)), "nvidia.nodes")
+    return fact(room, " ".join(word for word in words if word), "files")
 
 
 def library(found: Library) -> Evidence:

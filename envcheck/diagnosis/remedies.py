@@ -1,18 +1,20 @@
 """Fixes that more than one check offers. Pure: from what is known of the machine to steps and commands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import msgspec
 
 from envcheck.catalogue.remedies import distribution, last_branch, page
 from envcheck.diagnosis.case import Case
-from envcheck.model.plan import Build
+from envcheck.model.patterns import regex
+from envcheck.model.plan import Plan
 from envcheck.model.report import Fix
-from envcheck.model.shell import Shell, join
+from envcheck.model.shell import Shell, join, quote
 from envcheck.model.text import Text, say
-from envcheck.model.versions import numbers
 
 _NAME = "CUDA_VISIBLE_DEVICES"
+_VARIABLE = regex(r"[A-Za-z_][A-Za-z0-9_]{0,80}")
+_BRANCH = regex(r"[0-9]{2,4}")
 
 
 # --- building blocks ----------------------------------------------------------------------------------------------
@@ -87,12 +89,21 @@ def reinstall_torch(case: Case, *, alternative: bool = False) -> tuple[Fix, ...]
             from envcheck.diagnosis.conditional import conditional
 
             return conditional(case)
-        nearest = plan.nearest if plan else ()
-        return tuple(step(text, alternative=alternative) for text in nearest) or (_envcheck_install(case, alternative),)
+        return _nearest(plan, alternative=alternative) or (_envcheck_install(case, alternative),)
     fixes = case.commands(plan)
     if not fixes:
         return (_envcheck_install(case, alternative),)
+    if case.facts.python.externally_managed and case.facts.python.kind not in ("venv", "conda", "uv"):
+        from envcheck.diagnosis.environments import moved_into, own_environment
+
+        fixes = (*own_environment(case), *moved_into(case, fixes))
     return otherwise(*fixes) if alternative else fixes
+
+
+def _nearest(plan: Plan | None, *, alternative: bool) -> tuple[Fix, ...]:
+    """The smallest changes that would make a build fit; options of `envcheck install` are none."""
+    changes = [text for text in (plan.nearest if plan else ()) if "--" not in text.msgid]
+    return tuple(step(text, alternative=alternative) for text in changes)
 
 
 def _envcheck_install(case: Case, alternative: bool) -> Fix:
@@ -100,55 +111,31 @@ def _envcheck_install(case: Case, alternative: bool) -> Fix:
     return envcheck(case, what, "install", alternative=alternative)
 
 
-def new_environment(case: Case, version: str) -> tuple[Fix, ...]:
-    """Make an environment with Python `version`, in the way this machine makes environments."""
-    what = say("Make an environment with Python {version}", version=version)
-    made = Fix(what=what, argv=("uv", "venv", "--python", version, ".venv"))
-    tools = {tool.name for tool in case.facts.tools or ()}
-    conda = next((name for name in ("mamba", "micromamba", "conda") if name in tools), None)
-    with_uv = command(case, what, *made.argv)
-    if conda is None:
-        return (with_uv,)
-    with_conda = command(case, what, conda, "create", "-n", "torch", f"python={version}")
-    if case.facts.python.kind == "conda" or "uv" not in tools:
-        return (with_conda,)
-    return (with_uv, command(case, what, *with_conda.argv, alternative=True))
-
-
-def best_python(builds: Sequence[Build]) -> str | None:
-    """An ordinary Python that `builds` serve: the newest but one, which other packages serve as well."""
-    pythons = sorted({name for build in builds for name in build.pythons if not name.endswith("t")}, key=numbers)
-    return pythons[-2] if len(pythons) > 2 else pythons[-1] if pythons else None
-
-
-def of_newest_release(builds: Sequence[Build]) -> list[Build]:
-    """Those of the newest release among them."""
-    top = max((numbers(build.torch) for build in builds), default=())
-    return [build for build in builds if numbers(build.torch) == top]
-
-
-def other_python(case: Case, builds: Sequence[Build]) -> tuple[Fix, ...]:
-    """An environment with a Python that `builds` serve, and torch in it."""
-    best = best_python(builds)
-    return (*(new_environment(case, best) if best else ()), *reinstall_torch(case))
-
-
 # --- variables ----------------------------------------------------------------------------------------------------
 
 
-def unset(case: Case, name: str, *, alternative: bool = False) -> Fix:
-    """Take an environment variable away in the present shell."""
-    what = say("Unset {name} in this shell, and where it is set (shell profile, job script, launcher)", name=name)
-    shown = f"Remove-Item Env:{name}" if shell_of(case) == "powershell" else f"unset {name}"
-    return line(what, shown, alternative=alternative)
+def unset(case: Case, *names: str, alternative: bool = False) -> Fix:
+    """Take environment variables away in the present shell."""
+    listed = ", ".join(names)
+    what = say("Unset {name} in this shell, and where it is set (shell profile, job script, launcher)", name=listed)
+    if not all(map(_VARIABLE.fullmatch, names)):
+        return step(what, alternative=alternative)
+    powershell = "Remove-Item " + ", ".join(f"Env:{name}" for name in names)
+    return line(
+        what, powershell if shell_of(case) == "powershell" else f"unset {' '.join(names)}", alternative=alternative
+    )
 
 
 def set_variable(case: Case, name: str, value: str, *, alternative: bool = False) -> Fix:
     """Set an environment variable in the present shell."""
     what = say("Set {name}={value} before Python starts", name=name, value=value)
-    quoted = join((value,), "sh")
-    shown = f'$Env:{name} = "{value}"' if shell_of(case) == "powershell" else f"export {name}={quoted}"
-    return line(what, shown, alternative=alternative)
+    if not _VARIABLE.fullmatch(name):
+        return step(what, alternative=alternative)
+    if shell_of(case) != "powershell":
+        return line(what, f"export {name}={quote(value)}", alternative=alternative)
+    quoted = quote(value, "powershell")
+    string = quoted if quoted[0] in "'\"" else f'"{quoted}"'
+    return line(what, f"$Env:{name} = {string}", alternative=alternative)
 
 
 def see_gpus(case: Case, indices: str) -> Fix:
@@ -182,12 +169,12 @@ def _linux_driver(case: Case, minimum: str | None) -> tuple[Fix, ...]:
     first: tuple[Fix, ...] = ()
     if known.driver_note:
         first = (step(say("Add the package repository that carries the driver: {url}", url=page(known.driver_note))),)
-    return first + lines(_install_text(minimum), known.driver)
+    return first + lines(_install_text(case, minimum), known.driver)
 
 
-def _install_text(minimum: str | None) -> Text:
+def _install_text(case: Case, minimum: str | None) -> Text:
     if minimum is None:
-        return say("Install the NVIDIA driver")
+        return say("Install the newest NVIDIA driver") if case.driver_traces else say("Install the NVIDIA driver")
     return say("Install an NVIDIA driver of version {minimum} or newer", minimum=minimum)
 
 
@@ -200,10 +187,14 @@ def driver_page(minimum: str | None = None) -> Fix:
 
 
 def _windows_driver_for_wsl(minimum: str | None) -> tuple[Fix, ...]:
+    url = page("nvidia_driver")
+    what = say("On Windows, not inside WSL, install the NVIDIA driver for your GPU from {url}", url=url)
+    if minimum is not None:
+        text = "On Windows, not inside WSL, install NVIDIA driver {minimum} or newer for your GPU from {url}"
+        what = say(text, minimum=minimum, url=url)
     return (
-        driver_page(minimum),
-        step(say("That driver belongs on Windows, not inside WSL: WSL brings its libraries in by itself")),
-        line(say("Then, in PowerShell on Windows, update WSL and start it anew"), "wsl --update; wsl --shutdown"),
+        step(what),
+        line(say("In PowerShell on Windows, update WSL and start it anew"), "wsl --update; wsl --shutdown"),
     )
 
 
@@ -260,16 +251,20 @@ def driver_libraries(case: Case, branch: str) -> tuple[Fix, ...]:
     """Install the driver's user-space libraries of the branch that the kernel module has."""
     known = distribution(case.facts.host.os_name)
     what = say("Install the driver's libraries in the version of the kernel module")
-    shells = [text.replace("{branch}", branch) for text in (known.libraries if known else ())]
+    shells = _of_branch(known.libraries if known else (), branch)
     return lines(what, shells) or (step(what),)
+
+
+def _of_branch(shells: Iterable[str], branch: str) -> list[str]:
+    """Command lines for a branch of the driver; none where it is not known, or no number."""
+    return [text.replace("{branch}", branch) for text in shells] if _BRANCH.fullmatch(branch) else []
 
 
 def fabric_manager(case: Case, version: str | None) -> tuple[Fix, ...]:
     """Install the fabric manager of exactly the driver's version, and start it."""
     known = distribution(case.facts.host.os_name)
     what = say("Install the fabric manager of exactly the driver's version ({version})", version=version or "?")
-    branch = (version or "").split(".", maxsplit=1)[0]
-    shells = [text.replace("{branch}", branch) for text in (known.fabric_manager if known and branch else ())]
+    shells = _of_branch(known.fabric_manager if known else (), (version or "").split(".", maxsplit=1)[0])
     return (*(lines(what, shells) or (step(what),)), start_service(case, "nvidia-fabricmanager"))
 
 

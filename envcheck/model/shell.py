@@ -21,12 +21,15 @@ _CMD_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234
 _POWERSHELL_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.:/\\+~")
 
 
+def quote(word: str, shell: Shell = "sh") -> str:
+    """One word of a line, quoted where it has to be."""
+    return _sh(word) if shell == "sh" else _cmd(word) if shell == "cmd" else _powershell(word)
+
+
 def join(argv: Sequence[str], shell: Shell = "sh") -> str:
     """One line that the shell splits back into `argv`."""
-    if shell == "sh":
-        return " ".join(_sh(word) for word in argv)
-    if shell == "cmd":
-        return " ".join(_cmd(word) for word in argv)
+    if shell != "powershell":
+        return " ".join(quote(word, shell) for word in argv)
     head, *rest = (_powershell(word) for word in argv)
     call = "& " + head if head.startswith(("'", '"')) else head
     return " ".join((call, *rest))

@@ -1,22 +1,20 @@
 """The machine in one line an area: what was seen there, and the worst finding about it. Shared by the faces."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import msgspec
 
-from envcheck.model.facts import Facts, Gpu, Observation, TorchDevice
+from envcheck.model.facts import Facts, Observation, TorchDevice
 from envcheck.model.report import SEVERITIES, Examination, Finding
 from envcheck.model.text import Text, say
+from envcheck.render.gpus import Line, cards, devices, gpu_lines, line_of
 
 Mark = Literal["ok", "error", "warning", "info", "unknown", "skipped"]
-Line = tuple[Text, ...]
-"""Parts of one line, to be joined by commas."""
-
-_VENDORS = {"10de": "NVIDIA", "1002": "AMD", "8086": "Intel"}
 _DIED = ("failed", "timeout", "crashed")
 _MOST_LINES = 16
+_ABOUT_GPUS = ("gpu", "mig", "unified-memory")
+_COMPANIONS = ("torchvision", "torchaudio")
 
 
 class Area(NamedTuple):
@@ -54,7 +52,7 @@ def area_of(finding: Finding) -> str:
     """The area that a finding belongs to: by the hundreds of its code, GPU and driver by its slug."""
     hundreds = finding.code[2:3]
     if hundreds == "2":
-        return "gpu" if "gpu" in finding.slug else "driver"
+        return "gpu" if any(word in finding.slug for word in _ABOUT_GPUS) else "driver"
     return _AREA_OF_HUNDREDS.get(hundreds, "looks")
 
 
@@ -64,7 +62,8 @@ def _area(name: Text, seen: _Seen, found: list[Finding]) -> Area:
     mark: Mark = seen.mark
     if ranks and (SEVERITIES[min(ranks)] != "info" or mark == "ok"):
         mark = SEVERITIES[min(ranks)]
-    return Area(name, mark, seen.lines, codes)
+    lines = seen.lines or (((say("see below"),),) if codes and mark in ("error", "warning") else ())
+    return Area(name, mark, lines, codes)
 
 
 # One function an area ------------------------------------------------------------------------------------------
@@ -82,7 +81,7 @@ def _python(facts: Facts) -> _Seen:
         say("free-threaded") if python.free_threaded else None,
         _KINDS.get(python.kind or ""),
     ]
-    return _Seen("ok", (_line(parts),))
+    return _Seen("ok", (line_of(parts),))
 
 
 def _libc(libc: str, version: str | None) -> Text | None:
@@ -90,55 +89,24 @@ def _libc(libc: str, version: str | None) -> Text | None:
 
 
 def _gpu(facts: Facts) -> _Seen:
-    lines = [*_nvidia_gpus(facts.nvidia.gpus or ()), *_amd_gpus(facts), *_apple_gpus(facts)]
+    lines = gpu_lines(facts)
     if lines:
         return _Seen("ok", tuple(lines))
-    cards = Counter(_VENDORS[card.vendor] for card in facts.pci or () if card.vendor in _VENDORS)
+    on_bus = cards(facts)
+    parts = [say("on the PCI bus: {cards}", cards=on_bus) if on_bus else None]
     dead = _dead(facts, "nvml", "smi") if facts.nvidia.gpus is None else None
-    parts = [
-        say("on the PCI bus: {cards}", cards=", ".join(_times(name, count) for name, count in cards.items()))
-        if cards
-        else None,
-        say("no driver lists it") if _has_nvidia_card(facts) and not dead else None,
-    ]
     if dead:
-        return _Seen("unknown", (_line([*parts, _silent(dead)]),))
-    if not cards and facts.nvidia.gpus is None and facts.pci is None:
+        return _Seen("unknown", (line_of([*parts, _error_of(facts, dead) or _silent(dead)]),))
+    parts.append(say("no driver lists it") if _has_nvidia_card(facts) else None)
+    if not on_bus and facts.nvidia.gpus is None and facts.pci is None:
         return _Seen("skipped", ((say("not known"),),))
-    return _Seen("skipped", (_line(parts) if cards else (say("none seen"),),))
+    return _Seen("skipped", (line_of(parts) if on_bus else (say("none seen"),),))
 
 
-def _times(name: str, count: int) -> str:
-    return f"{name} × {count}" if count > 1 else name
-
-
-def _nvidia_gpus(gpus: tuple[Gpu, ...]) -> Iterable[Line]:
-    """One line for GPUs that are alike."""
-    alike: dict[tuple[object, ...], list[Gpu]] = {}
-    for gpu in gpus:
-        key = (gpu.name, gpu.memory_bytes, gpu.compute_capability, gpu.mig_enabled, gpu.error)
-        alike.setdefault(key, []).append(gpu)
-    for first, *others in alike.values():
-        name = first.name or "GPU"
-        several = say("{count} × {name}", count=len(others) + 1, name=name)
-        parts = [
-            several if others else say("{index}: {name}", index=first.index, name=name),
-            _memory(first.memory_bytes),
-            _capability(first.compute_capability),
-            say("MIG on") if first.mig_enabled else None,
-            say("does not answer: {error}", error=first.error) if first.error else None,
-        ]
-        yield _line(parts)
-
-
-def _amd_gpus(facts: Facts) -> Iterable[Line]:
-    for gpu in facts.amd.gpus or ():
-        yield _line([say("{index}: {name}", index=gpu.index, name=gpu.name or "AMD GPU"), _plain(gpu.gfx)])
-
-
-def _apple_gpus(facts: Facts) -> Iterable[Line]:
-    if facts.torch.mps_available:
-        yield (say("Apple GPU (MPS)"),)
+def _error_of(facts: Facts, dead: Observation) -> Text | None:
+    """What the driver answered in place of a list of GPUs."""
+    status = next((one for one in facts.nvidia.statuses if one.look == dead.look), None)
+    return say("the driver answers with an error: {name}", name=status.name or status.code) if status else None
 
 
 def _driver(facts: Facts) -> _Seen:
@@ -152,12 +120,31 @@ def _driver(facts: Facts) -> _Seen:
             say("runs CUDA up to {cuda}", cuda=" / ".join(cuda)) if cuda else None,
             _FLAVOURS.get(flavour or ""),
         ]
-        return _Seen("ok", (_line(parts),))
+        return _Seen("ok", (line_of(parts),))
     if facts.amd.rocm_version:
         return _Seen("ok", ((say("ROCm {version}", version=facts.amd.rocm_version),),))
+    idle = _not_loaded(facts)
+    if idle:
+        return _Seen("skipped", (idle,))
     if nvidia.modules is None and nvidia.gpus is None and facts.pci is None:
         return _unknown(facts, "files", "nvml")
     return _Seen("skipped", ((say("no NVIDIA driver"),),) if _has_nvidia_card(facts) else ())
+
+
+def _not_loaded(facts: Facts) -> Line:
+    """A driver of which files are there, and no kernel module runs."""
+    nvidia = facts.nvidia
+    opened = [one for one in nvidia.libraries if one.path and not one.error and "/stubs/" not in one.path]
+    if not any((nvidia.packages, nvidia.modeset_files, nvidia.smi_path, opened)):
+        return ()
+    version = next((one.value for one in nvidia.library_versions), None)
+    loaded = any(module.loaded for module in nvidia.modules or () if module.name.startswith("nvidia"))
+    return line_of(
+        [
+            say("{version}", version=version) if version else None,
+            say("installed") if loaded or facts.host.wsl else say("installed, but its kernel module is not loaded"),
+        ]
+    )
 
 
 def _has_nvidia_card(facts: Facts) -> bool:
@@ -181,8 +168,10 @@ def _torch(facts: Facts) -> _Seen:
         built,
         say("import failed: {error}", error=torch.error_type or "?") if torch.imported is False else None,
     ]
+    companions = [one for one in facts.packages or () if one.name in _COMPANIONS and one.version]
+    parts += [say("{name} {version}", name=one.name, version=one.version) for one in companions]
     dead = _dead(facts, "torch") if torch.imported is None else None
-    return _Seen("unknown" if dead else "ok", (_line([*parts, _silent(dead) if dead else None]),))
+    return _Seen("unknown" if dead else "ok", (line_of([*parts, _IMPORTS[dead.state] if dead else None]),))
 
 
 def _compute(facts: Facts) -> _Seen:
@@ -198,34 +187,38 @@ def _compute(facts: Facts) -> _Seen:
         say("MPS is available") if torch.mps_available else None,
         say("XPU is available") if torch.xpu_available else None,
     ]
-    return _Seen("ok" if torch.cuda_available else "skipped", (_line(parts),) if any(parts) else ())
+    return _Seen("ok" if torch.cuda_available else "skipped", (line_of(parts),) if any(parts) else ())
 
 
 def _training(facts: Facts) -> _Seen:
     torch = facts.torch
     tried = [("CPU", torch.cpu_kernel_ok), *((_device(one), one.kernel_ok) for one in torch.devices or ())]
-    right = [name for name, well in tried if well]
-    wrong = [name for name, well in tried if well is False]
-    parts = [
-        say("a small training step works on: {devices}", devices=", ".join(right)) if right else None,
-        say("a small training step fails on: {devices}", devices=", ".join(wrong)) if wrong else None,
-    ]
+    right = devices(name for name, well in tried if well)
+    wrong = devices(name for name, well in tried if well is False)
     verified, broken = _verified(facts)
-    line = _line(verified if any(verified) and not wrong else (*parts, *verified))
+    if any(verified) and not wrong:
+        step = None
+    elif right and wrong:
+        step = say("a small training step works on {right} and fails on {wrong}", right=right, wrong=wrong)
+    elif wrong:
+        step = say("a small training step fails on {devices}", devices=wrong)
+    else:
+        step = say("a small training step works on {devices}", devices=right) if right else None
+    line = line_of((step, *verified))
     return _Seen("error" if wrong or broken else "ok", (line,)) if line else _Seen("skipped", ())
 
 
 def _verified(facts: Facts) -> tuple[list[Text | None], bool]:
     """What verify-backprop (`--deep`) found, and whether a device computes wrong."""
-    devices = facts.gradients.devices if facts.gradients else ()
+    found = facts.gradients.devices if facts.gradients else ()
     by_verdict = {
-        verdict: ", ".join("CPU" if one.kind == "cpu" else one.device for one in devices if one.verdict == verdict)
+        verdict: devices("CPU" if one.kind == "cpu" else one.device for one in found if one.verdict == verdict)
         for verdict in ("trusted", "untrusted")
     }
     right, wrong = by_verdict["trusted"], by_verdict["untrusted"]
     return [
-        say("back-propagation checked and right on: {devices}", devices=right) if right else None,
-        say("back-propagation computes wrong on: {devices}", devices=wrong) if wrong else None,
+        say("back-propagation was checked and is right on {devices}", devices=right) if right else None,
+        say("back-propagation computes wrong on {devices}", devices=wrong) if wrong else None,
     ], bool(wrong)
 
 
@@ -246,7 +239,7 @@ def _route(facts: Facts) -> _Seen:
         say("pip index: {url}", url=index[-1].value) if index else say("pip uses its default index"),
         say("proxy: {proxies}", proxies=", ".join(proxies)) if proxies else say("no proxy"),
     ]
-    return _Seen("ok", (_line(parts),))
+    return _Seen("ok", (line_of(parts),))
 
 
 def _toolkit(facts: Facts) -> _Seen:
@@ -257,7 +250,11 @@ def _toolkit(facts: Facts) -> _Seen:
 
 
 def _looks(facts: Facts) -> _Seen:
-    dead = [seen for seen in facts.observations if seen.state in _DIED]
+    """Looks that died; not those whose answer was an error, which stands in its own line."""
+    answered = {status.look for status in facts.nvidia.statuses}
+    answered |= {"torch"} if facts.torch.imported is False else set()
+    died = (one for one in facts.observations if one.state in _DIED)
+    dead = [one for one in died if one.state != "failed" or one.look not in answered]
     return _Seen("unknown" if dead else "skipped", tuple(_said(seen) for seen in dead))
 
 
@@ -272,6 +269,11 @@ _KINDS = {
     "embedded": say("embedded Python"),
 }
 _FLAVOURS = {"open": say("open kernel module"), "proprietary": say("proprietary kernel module")}
+_IMPORTS = {
+    "failed": say("its import failed"),
+    "timeout": say("its import did not end"),
+    "crashed": say("its import crashed"),
+}
 _STATES = {
     "failed": say("{look} failed"),
     "timeout": say("{look} took too long"),
@@ -292,25 +294,6 @@ _AREAS: tuple[tuple[str, Text, Callable[[Facts], _Seen]], ...] = (
 _AREA_OF_HUNDREDS = {"1": "python", "3": "torch", "4": "compute", "5": "training", "6": "route", "7": "toolkit"}
 
 
-def _line(parts: Iterable[Text | None]) -> Line:
-    return tuple(part for part in parts if part is not None)
-
-
-def _plain(value: str | None) -> Text | None:
-    return say("{value}", value=value) if value else None
-
-
-def _memory(amount: int | None) -> Text | None:
-    if amount is None:
-        return None
-    gib = amount / 2**30
-    return say("{gib} GiB", gib=f"{gib:.0f}" if gib >= 10 or gib == int(gib) else f"{gib:.1f}")
-
-
-def _capability(capability: str | None) -> Text | None:
-    return say("compute capability {capability}", capability=capability) if capability else None
-
-
 def _dead(facts: Facts, *looks: str) -> Observation | None:
     seen = (facts.observation(look) for look in looks)
     return next((one for one in seen if one is not None and one.state in _DIED), None)
@@ -318,17 +301,17 @@ def _dead(facts: Facts, *looks: str) -> Observation | None:
 
 def _unknown(facts: Facts, *looks: str) -> _Seen:
     dead = _dead(facts, *looks)
-    return _Seen("unknown" if dead else "skipped", (_line([say("not known"), _silent(dead) if dead else None]),))
+    return _Seen("unknown" if dead else "skipped", (line_of([say("not known"), _silent(dead) if dead else None]),))
 
 
 def _silent(dead: Observation) -> Text:
-    return say("the look `{look}` gave no answer", look=dead.look)
+    return say("no answer from {look}", look=dead.look)
 
 
 def _said(seen: Observation) -> Line:
     parts = [
         msgspec.structs.replace(_STATES[seen.state], values={"look": seen.look}),
         say("while it did: {stage}", stage=seen.stage) if seen.stage else None,
-        _plain(seen.signal or seen.detail),
+        say("{value}", value=seen.signal or seen.detail) if seen.signal or seen.detail else None,
     ]
-    return _line(parts)
+    return line_of(parts)

@@ -4,17 +4,18 @@ Text wraps to the terminal's width. Commands stand on lines of their own and are
 they can be pasted.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from envcheck import __version__
 from envcheck.model.facts import Facts
-from envcheck.model.report import CheckResult, Examination, Finding, Fix, Report
+from envcheck.model.report import Examination, Finding, Fix, Report
 from envcheck.model.text import Text, say
 from envcheck.render import verdict
-from envcheck.render.areas import Area, Line, areas
+from envcheck.render.areas import Area, areas
 from envcheck.render.clean import clean
-from envcheck.render.layout import cells, cut, pad, wrap
-from envcheck.render.phrases import chosen_by, command_lines, evidence_line, labelled, status_of
+from envcheck.render.gpus import Line
+from envcheck.render.layout import cells, cut, fill, pad, wrap
+from envcheck.render.phrases import chosen_by, command_lines, evidence_line, grouped, labelled
 from envcheck.render.terminal import Terminal
 from envcheck.render.voice import Voice
 
@@ -41,6 +42,7 @@ class Screen:
         self.verbose = verbose
         self.width = min(terminal.width, READABLE)
         self.label_width = max(cells(voice(label)) for label in _LABELS)
+        self._comma = voice(say(", "))
         self.mark_width = max(map(cells, terminal.marks[:-1]))
 
     def lines(self, examination: Examination) -> Iterator[str]:
@@ -79,18 +81,21 @@ class Screen:
     def _area(self, name: str, area: Area) -> Iterator[str]:
         room = self.width - self.mark_width - cells(name) - 5
         codes = " ".join(area.codes)
-        texts = [self._joined(line) for line in area.lines] or [""]
-        if codes and cells(texts[0]) + len(codes) + 2 > room:
-            lines = [piece for text in texts for piece in wrap(text, room - len(codes) - 2)]
-        else:
-            lines = [piece for text in texts for piece in wrap(text, room)]
+        beside = len(codes) + 2 if codes else 0
+        texts = list(area.lines) or [()]
+        if codes and cells(self._joined(texts[0])) <= room - beside:
+            beside = 0
+        lines = [piece for text in texts for piece in fill(self._parts(text), self._comma, room - beside)]
         if codes:
             lines[0] = pad(lines[0], room - len(codes)) + self._paint(codes, area.mark)
         head = f" {self._mark(area.mark)}  {name}  "
         return _hung(head, self.width - room, lines)
 
     def _joined(self, line: Line) -> str:
-        return cut(self.voice(say(", ")).join(map(self.voice, line)), _LONGEST, self.terminal.marks.ellipsis)
+        return self._comma.join(self._parts(line))
+
+    def _parts(self, line: Line) -> list[str]:
+        return [cut(self.voice(part), _LONGEST, self.terminal.marks.ellipsis) for part in line]
 
     # Findings ----------------------------------------------------------------------------------------------------
 
@@ -153,15 +158,14 @@ class Screen:
     def _details(self, report: Report) -> Iterator[Iterable[str]]:
         yield [
             self.voice(say("Checks: {pass} passed", **{"pass": sum(one.status == "pass" for one in report.checks)})),
-            *(line for one in report.checks if one.status != "pass" for line in self._check(one)),
+            *(line for group in grouped(report.checks) for line in self._checks(*group)),
         ]
         rows = [(seen.look, seen.state, "" if seen.ms is None else f"{seen.ms:.0f} ms") for seen in report.probes]
         yield [self.voice(say("Looks:")), *(f"  {clean(look):14} {state:8} {ms:>8}" for look, state, ms in rows)]
 
-    def _check(self, result: CheckResult) -> Iterator[str]:
-        why = f": {self.voice(result.why)}" if result.why else ""
-        status = self.voice(status_of(result))
-        return _hung("  ", 4, wrap(f"{result.code} {result.slug} {status}{why}", self.width - 4))
+    def _checks(self, status: Text, why: Text | None, codes: Sequence[str]) -> Iterator[str]:
+        said = self.voice(status) + (f" ({self.voice(why)})" if why else "")
+        return _hung("  ", 4, wrap(f"{said}: {' '.join(codes)}", self.width - 4))
 
     def _conclusion(self, report: Report) -> Iterator[str]:
         for line in wrap(self.voice(verdict.headline(report)), self.width):

@@ -4,7 +4,7 @@ rich measures and wraps as well, but importing its console takes as long as ever
 `envcheck doctor --no-torch` does.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 _NEVER_FIRST = frozenset(",.;:!?)]}%»”’…·、。，．；：！？）】》」』〉％")
 _NEVER_LAST = frozenset("([{«“‘（【《「『〈")
@@ -46,6 +46,17 @@ def wrap(text: str, width: int) -> list[str]:
             line = ""
         line += piece if line else piece.lstrip()
     return [*lines, line.rstrip()] if line.strip() or not lines else lines
+
+
+def fill(parts: Sequence[str], comma: str, width: int) -> list[str]:
+    """`parts` joined by `comma` on lines of at most `width` cells, which end between two parts where they can."""
+    lines = [""]
+    for number, part in enumerate(parts):
+        piece = part + comma if number < len(parts) - 1 else part
+        if lines[-1] and cells(lines[-1]) + cells(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [piece for line in lines for piece in wrap(line, width)]
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from envcheck.render import verdict
 from envcheck.render.areas import Area, areas
 from envcheck.render.clean import clean
 from envcheck.render.layout import cut
-from envcheck.render.phrases import command_lines, evidence_line, labelled, status_of
+from envcheck.render.phrases import command_lines, evidence_line, grouped, labelled
 from envcheck.render.terminal import Marks, Terminal
 from envcheck.render.voice import LONGEST, Voice, fill
 
@@ -113,14 +113,11 @@ class _Post:
     def _details(self, report: Report) -> Iterator[str]:
         yield f"<details><summary>{self.voice(say('Checks and looks'))}</summary>"
         yield ""
-        for result in report.checks:
-            if result.status in ("fail", "unknown"):
-                why = f": {self.voice(result.why)}" if result.why else ""
-                yield f"- {result.code} {result.slug}: {self.voice(status_of(result))}{why}"
-        for status in ("pass", "skipped"):
-            alike = [result for result in report.checks if result.status == status]
-            if alike:
-                yield f"- {self.voice(status_of(alike[0]))}: {' '.join(result.code for result in alike)}"
+        passed = [result.code for result in report.checks if result.status == "pass"]
+        yield f"- {self.voice(say('passed'))}: {' '.join(passed)}"
+        for status, why, codes in grouped(report.checks):
+            said = self.voice(status) + (f" ({self.voice(why)})" if why else "")
+            yield f"- {said}: {' '.join(codes)}"
         for seen in report.probes:
             parts = [seen.state, "" if seen.ms is None else f"{seen.ms:.0f} ms", seen.signal or "", seen.stage or ""]
             yield f"- {code_span(seen.look)} " + escape(" ".join(filter(None, parts)))

@@ -21,9 +21,8 @@ def evidence_line(evidence: Evidence, voice: Voice) -> str:
         if evidence.fact == "messages" or evidence.value in quoted:
             return clean(f"{evidence.value if evidence.fact == 'messages' else quoted} ({place})")
         return clean(f"{evidence.fact} = {evidence.value} ({place}: {quoted})")
-    return clean(f"{evidence.fact} = {evidence.value}") + (
-        f" ({clean(where)})" if where and where != evidence.fact else ""
-    )
+    shown = evidence.value if evidence.fact == "messages" else f"{evidence.fact} = {evidence.value}"
+    return clean(shown) + (f" ({clean(where)})" if where and where != evidence.fact else "")
 
 
 def command_lines(fix: Fix) -> list[str]:
@@ -44,10 +43,16 @@ def chosen_by(how: str | None) -> str:
     return f"${how}" if how in ("VIRTUAL_ENV", "CONDA_PREFIX", "PATH") else how
 
 
-def status_of(result: CheckResult) -> Text:
-    """How a check ended."""
-    return _STATUSES[result.status]
+def grouped(results: Iterable[CheckResult]) -> list[tuple[Text, Text | None, tuple[str, ...]]]:
+    """Checks that did not pass: how they ended, why, and their codes; those alike together, in order."""
+    groups: dict[tuple[str, str], list[CheckResult]] = {}
+    for one in results:
+        if one.status != "pass":
+            groups.setdefault((one.status, repr(one.why)), []).append(one)
+    ordered = sorted(groups.values(), key=lambda group: _ORDER.index(group[0].status))
+    return [(_STATUSES[group[0].status], group[0].why, tuple(one.code for one in group)) for group in ordered]
 
 
 _FIX, _THEN, _OR = say("fix"), say("then"), say("or")
-_STATUSES = {"pass": say("passed"), "fail": say("found"), "skipped": say("skipped"), "unknown": say("unknown")}
+_ORDER = ("fail", "unknown", "skipped")
+_STATUSES = {"fail": say("found"), "skipped": say("skipped"), "unknown": say("unknown")}

@@ -1,10 +1,10 @@
 """The conclusion in words: what the verdict is, what can train, what to do next. Shared by the faces."""
 
 from collections import Counter
-from collections.abc import Iterable
 
-from envcheck.model.report import SEVERITIES, Finding, Fix, Report
+from envcheck.model.report import SEVERITIES, Finding, Report
 from envcheck.model.text import Text, say
+from envcheck.render.gpus import devices
 
 
 def headline(report: Report) -> Text:
@@ -12,8 +12,8 @@ def headline(report: Report) -> Text:
     primary = report.primary_finding
     if report.verdict == "problem" and primary is not None:
         return (
-            say("Problem: {code}. The commands above mend it.", code=primary.code)
-            if has_commands(primary.fixes)
+            say("Problem: {code}. What to do stands under it.", code=primary.code)
+            if primary.fixes
             else say("Problem: {code}.", code=primary.code)
         )
     if report.verdict == "problem":
@@ -26,7 +26,7 @@ def headline(report: Report) -> Text:
 def trains_on(report: Report) -> Text:
     """What this environment was seen to train on."""
     if report.can_train:
-        return say("This environment can train on: {devices}.", devices=", ".join(report.can_train))
+        return say("This environment can train on: {devices}.", devices=devices(report.can_train))
     if report.verdict == "problem":
         return say("This environment cannot train as it is.")
     return say("Training was not tried.")
@@ -54,8 +54,3 @@ def others(report: Report) -> list[Finding]:
     primary = report.primary_finding
     beside = [one for one in report.findings if one is not primary and one.caused_by is None]
     return sorted(beside, key=lambda one: SEVERITIES.index(one.severity))
-
-
-def has_commands(fixes: Iterable[Fix]) -> bool:
-    """Whether there is anything to paste."""
-    return any(fix.shell or fix.argv for fix in fixes)

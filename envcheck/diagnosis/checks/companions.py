@@ -10,7 +10,7 @@ from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.packages import local, package, pins, prerelease, public, same_version
 from envcheck.model.facts import Package
 from envcheck.model.report import Confidence, Evidence, Finding, Fix, Severity
-from envcheck.model.text import say
+from envcheck.model.text import Text, say
 from envcheck.model.versions import at_least, numbers
 
 FAMILY = ("torchvision", "torchaudio")
@@ -69,7 +69,7 @@ def _built_for_default(case: Case, member: Package, mine: str) -> _Mismatch | No
     default = next((one for one in rows if same_version(one.torch, case.torch_version or "")), None)
     if default is None or not mine.startswith("cu"):
         return None
-    return (mine, "likely") if numbers(default.cuda or "")[:1] != (int(mine[2:-1] or 0),) else None
+    return (mine, "likely") if numbers(default.cuda or "")[:1] != numbers(mine[2:-1])[:1] else None
 
 
 def _conda_variant(case: Case, member: Package) -> _Mismatch | None:
@@ -83,13 +83,21 @@ def _conda_variant(case: Case, member: Package) -> _Mismatch | None:
 
 
 def _mismatch(case: Case, member: Package) -> tuple[str, _Mismatch] | None:
-    """Why `member` does not fit: `release` or `variant`, with what would."""
+    """Why `member` does not fit: `pin` (with the torch that it wants), `release` or `variant` (with what would)."""
     pinned = _pinned(case, member)
     found = pinned if pinned is not None else _expected(case, member)
     if found is not None and found[0]:
-        return "release", found
+        return "pin" if pinned else "release", found
     other = _other_variant(case, member)
     return ("variant", other) if other else None
+
+
+def _why(kind: str, name: str, wanted: str) -> Text:
+    if kind == "variant":
+        return say("torch is the {variant} variant, {name} is another", variant=wanted, name=name)
+    if kind == "pin":
+        return say("This {name} was made for torch {torch}", name=name, torch=wanted)
+    return say("The {name} that belongs to this torch is {wanted}", name=name, wanted=wanted)
 
 
 def _put_right(case: Case, name: str) -> tuple[Fix, ...]:
@@ -140,11 +148,7 @@ def family_mismatch(this: Check, case: Case) -> Iterator[Finding]:
                 torch=case.torch_version,
             )
         )
-        why = (
-            say("torch is the {variant} variant, {name} is another", variant=wanted, name=row.name)
-            if kind == "variant"
-            else say("The one that belongs together with it is {wanted}", wanted=wanted)
-        )
+        why = _why(kind, row.name, wanted)
         severity: Severity = "error" if said or confidence == "certain" else "warning"
         yield this.finding(
             title,

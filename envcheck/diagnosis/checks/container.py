@@ -10,6 +10,7 @@ from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
 from envcheck.model.facts import DeviceNode
 from envcheck.model.report import Evidence, Finding, Fix, Severity
+from envcheck.model.shell import quote
 from envcheck.model.text import Text, say
 
 _DENIED = ("EPERM", "EACCES")
@@ -235,7 +236,7 @@ def _let_in(case: Case, denied: list[DeviceNode]) -> tuple[Fix, ...]:
     group = next((node.group for node in denied if node.group not in (None, "root")), None)
     if group is not None:
         what = say("Become a member of the group {group}, then log in anew", group=group)
-        return (remedies.line(what, f'sudo usermod -aG {group} "$USER"'),)
+        return (remedies.line(what, f'sudo usermod -aG {quote(group)} "$USER"'),)
     if case.scheduler not in (None, "none"):
         return _ask_for_gpu(case)
     return (remedies.line(say("See who may open the device files"), "ls -l /dev/nvidia*"),)

@@ -7,7 +7,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.model.report import Evidence, Finding, Fix, Severity
+from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 from envcheck.model.versions import at_least, cuda_of_int, numbers, same_release
 
@@ -181,15 +181,19 @@ def driver_of_older_release(this: Check, case: Case) -> Iterator[Finding]:
     exact = case.catalogue.exact_driver(case.build_cuda, case.driver_os or "linux") if case.build_cuda else None
     older = bool(exact and case.driver_version and not at_least(case.driver_version, exact))
     minimum = case.catalogue.minimum_driver(case.build_cuda, case.driver_os or "linux") if case.build_cuda else None
-    if not told and (not older or not minimum or not at_least(case.driver_version or "0", minimum)):
+    runs = bool(older and minimum and at_least(case.driver_version or "0", minimum))
+    if not told and not (runs and _by_ptx_only(case)):
         return
-    severity: Severity = "error" if told else "warning" if _by_ptx_only(case) else "info"
     have, cuda = case.driver_version or "?", case.build_cuda or "?"
     title = say("The driver ({have}) runs CUDA {cuda}, but is too old to compile its PTX", have=have, cuda=cuda)
     if told:
         title = say("The NVIDIA driver is too old to compile the PTX that a program brings")
-    fixes = remedies.install_driver(case, exact) if severity != "info" else ()
-    yield this.finding(title, evidence=(*_driver_evidence(case), *heard(told)), fixes=fixes, severity=severity)
+    yield this.finding(
+        title,
+        evidence=(*_driver_evidence(case), *heard(told)),
+        fixes=remedies.install_driver(case, exact),
+        severity="error" if told else "warning",
+    )
 
 
 def _by_ptx_only(case: Case) -> bool:

@@ -33,12 +33,15 @@ def no_nvidia_gpu(this: Check, case: Case) -> Iterator[Finding]:
     if case.has_nvidia is not False or case.on_macos or case.build_kind in ("rocm", "xpu"):
         return
     others = [name for name, found in (("AMD", case.amd_pci), ("Intel", case.intel_pci)) if found]
-    title = say("No NVIDIA GPU: torch computes on the CPU")
+    title = say("No NVIDIA GPU: torch computes on the CPU, good for learning, tests and small models")
     if others:
-        title = say("No NVIDIA GPU; the display adapter is from {makers}", makers=", ".join(others))
+        title = say(
+            "No NVIDIA GPU (the display adapter is from {makers}): torch computes on the CPU, good for learning, tests"
+            " and small models",
+            makers=", ".join(others),
+        )
     yield this.finding(
         title,
-        why=say("good for development, tests, inference and the training of small models"),
         evidence=tuple(exhibits.pci(card) for card in (*(case.amd_pci or ()), *(case.intel_pci or ()))[:3]),
     )
 

@@ -201,8 +201,10 @@ def _amd_evidence(case: Case, targets: list[str]) -> tuple[Evidence, ...]:
 
 def _amd_fixes(case: Case, gfx: str) -> tuple[Fix, ...]:
     value = override(gfx)
-    relative = (remedies.set_variable(case, "HSA_OVERRIDE_GFX_VERSION", value, alternative=True),) if value else ()
-    return (*remedies.reinstall_torch(case), *relative)
+    relative = (remedies.set_variable(case, "HSA_OVERRIDE_GFX_VERSION", value),) if value else ()
+    if relative and (case.plan is None or case.plan.build is None):
+        return relative
+    return (*remedies.reinstall_torch(case), *remedies.otherwise(*relative))
 
 
 CHECKS = (gpu_too_new, gpu_too_old, false_capability_warning, amd_gpu_without_kernels)

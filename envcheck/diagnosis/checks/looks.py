@@ -104,7 +104,8 @@ def look_failed(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: nothing when other looks gave the answer. Otherwise report it, so that envcheck learns to read it.
     """
-    found = tuple(one for one in _ended(case, "failed") if one.look != "torch")
+    answered = {"torch", *(status.look for status in case.facts.nvidia.statuses)}
+    found = tuple(one for one in _ended(case, "failed") if one.look not in answered)
     if found:
         yield this.finding(
             say("No usable answer from: {looks}", looks=_names(found)),

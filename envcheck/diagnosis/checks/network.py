@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from envcheck.catalogue.software import limit
-from envcheck.diagnosis import remedies
+from envcheck.diagnosis import environments, remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
@@ -63,7 +63,7 @@ def ssl_module_missing(this: Check, case: Case) -> Iterator[Finding]:
                 if conda
                 else ()
             ),
-            *remedies.new_environment(case, _python(case)),
+            *environments.new_environment(case, _python(case)),
         ),
         severity="error" if said else "warning",
     )

@@ -34,14 +34,14 @@ def without(case: Case, one: Proxy) -> tuple[Fix, ...]:
         return (
             remedies.command(case, say("Remove conda's proxies"), "conda", "config", "--remove-key", "proxy_servers"),
         )
-    if one.origin.casefold().endswith("_proxy"):
+    if _is_variable(one.origin):
         return (remedies.unset(case, one.origin),)
     return (remedies.step(say("Switch it off in {where}", where=one.origin)),)
 
 
 def corrected(case: Case, one: Proxy, url: str) -> Fix:
     """How to write that proxy in another way."""
-    if one.origin.casefold().endswith("_proxy"):
+    if _is_variable(one.origin):
         return remedies.set_variable(case, one.origin, url)
     if one.tool == "pip":
         return remedies.command(case, say("Correct it"), *remedies.pip(case, "config", "set", "global.proxy", url))
@@ -64,13 +64,23 @@ def proxy_dead(this: Check, case: Case) -> Iterator[Finding]:
         yield this.finding(
             say("The proxy {url} does not answer", url=one.url),
             evidence=tuple(_proxy(each) for each in dead[:4]),
-            fixes=_without_all(case, dead),
+            fixes=(
+                *_without_all(case, dead),
+                remedies.step(say("Start the program that serves {url}", url=one.url), alternative=True),
+            ),
         )
 
 
 def _without_all(case: Case, proxies: list[Proxy]) -> tuple[Fix, ...]:
-    seen = {one.origin: one for one in proxies}
-    return tuple(fix for one in seen.values() for fix in without(case, one))
+    by_origin = {one.origin: one for one in proxies}
+    variables = [name for name, one in by_origin.items() if one.tool is None and _is_variable(name)]
+    others = [one for name, one in by_origin.items() if name not in variables]
+    unset = (remedies.unset(case, *variables),) if variables else ()
+    return (*unset, *(fix for one in others for fix in without(case, one)))
+
+
+def _is_variable(origin: str) -> bool:
+    return origin.casefold().endswith("_proxy")
 
 
 @check(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from envcheck.catalogue.remedies import page
-from envcheck.diagnosis import remedies, unmet
+from envcheck.diagnosis import environments, remedies, unmet
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard, spoken
@@ -34,7 +34,8 @@ def _version(case: Case) -> Evidence:
 def _outside(case: Case) -> int:
     """-1 when this Python is older than any that an official wheel of torch serves here, 1 when newer, else 0."""
     version = case.facts.python.version
-    known = [numbers(python) for build in case.builds_here for python in build.pythons if not python.endswith("t")]
+    served = {python for build in case.builds_here for python in build.pythons}
+    known = [numbers(python) for python in served if not python.endswith("t")]
     if version is None or not known:
         return 0
     have = numbers(version)[:2]
@@ -66,14 +67,14 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
             say("Python is too old for {torch}", torch=reason.wish),
             why=say("the installer was offered only older releases: the newer ones serve newer Pythons"),
             evidence=(spoken(reason.unmet.message),),
-            fixes=remedies.other_python(case, [reason.build] if reason.build else []),
+            fixes=environments.other_python(case, [reason.build] if reason.build else [], torch=reason.unmet.asked),
             confidence=reason.confidence,
         )
     elif not case.torch_imported and _outside(case) < 0:
         yield this.finding(
             say("No release of torch serves Python {version}", version=_short(case.facts.python.version or "")),
             evidence=(_version(case),),
-            fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+            fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
         )
 
 
@@ -101,7 +102,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
             say("Python is too new for {torch}", torch=reason.wish),
             why=_or_32_bit(case, reason),
             evidence=(spoken(reason.unmet.message), *((_version(case),) if case.facts.python.version else ())),
-            fixes=remedies.other_python(case, [reason.build] if reason.build else []),
+            fixes=environments.other_python(case, [reason.build] if reason.build else [], torch=reason.unmet.asked),
             confidence=reason.confidence,
         )
         return
@@ -114,7 +115,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
                 "No known release of torch serves Python {version} yet", version=_short(case.facts.python.version or "")
             ),
             evidence=(_version(case),),
-            fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+            fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
             confidence="likely",
         )
 
@@ -125,7 +126,7 @@ def _said_by_conda(this: Check, case: Case) -> Iterator[Finding]:
         yield this.finding(
             say("This conda is older than Python 3.10 and takes it for 3.1"),
             evidence=(spoken(message),),
-            fixes=remedies.new_environment(case, "3.9"),
+            fixes=environments.new_environment(case, "3.9"),
             confidence="likely",
         )
         return
@@ -136,7 +137,7 @@ def _said_by_conda(this: Check, case: Case) -> Iterator[Finding]:
                 say("Python is too new for {torch}", torch="pytorch"),
                 why=say("the installer found no wheel of that release for this Python"),
                 evidence=(spoken(message, {"have": f"python={groups['have']}"}),),
-                fixes=remedies.new_environment(case, ".".join(str(part) for part in max(served))),
+                fixes=environments.new_environment(case, ".".join(str(part) for part in max(served))),
                 confidence="likely",
             )
             return
@@ -154,7 +155,7 @@ def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
                 say("Python is too new for {torch}", torch="torch " + groups.get("version", "")),
                 why=say("the installer found no wheel of that release for this Python"),
                 evidence=(spoken(message, groups),),
-                fixes=remedies.other_python(case, rows[:1]),
+                fixes=environments.other_python(case, rows[:1]),
                 confidence="certain" if here and served else "likely",
             )
     for message, groups in case.said("wheels_for_pythons"):
@@ -169,7 +170,7 @@ def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
                 say("Python is too new for {torch}", torch="torch " + groups.get("version", "")),
                 why=say("the installer found no wheel of that release for this Python"),
                 evidence=(spoken(message, groups),),
-                fixes=remedies.new_environment(case, ".".join(str(part) for part in max(tags))),
+                fixes=environments.new_environment(case, ".".join(str(part) for part in max(tags))),
             )
             return
 
@@ -182,7 +183,7 @@ def _wheel_of_older_python(this: Check, case: Case) -> Iterator[Finding]:
             yield this.finding(
                 say("The wheel is for Python {wheel}, the interpreter is {version}", wheel=made_for, version=version),
                 evidence=(spoken(message, groups), _version(case)),
-                fixes=remedies.new_environment(case, made_for),
+                fixes=environments.new_environment(case, made_for),
             )
             return
 
@@ -213,9 +214,10 @@ def python_32_bit(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("Python is a 32-bit program, and torch is published for 64 bits only"),
         evidence=bits + told,
-        fixes=(
-            remedies.step(say("Install a 64-bit Python: {url}", url=page("python"))),
-            *remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+        fixes=environments.with_python_of(
+            case,
+            say("Install a 64-bit Python: {url}", url=page("python")),
+            environments.of_newest_release(case.builds_here),
         ),
         confidence="certain" if bits else reason.confidence if reason else "likely",
     )
@@ -247,8 +249,12 @@ def externally_managed(this: Check, case: Case) -> Iterator[Finding]:
         say("The system owns this Python, so pip will not install torch into it"),
         evidence=heard(told) or (fact("python.externally_managed", True, python.look),),
         fixes=(
-            remedies.command(case, say("Make a virtual environment"), remedies.python_of(case), "-m", "venv", ".venv"),
-            remedies.step(say("Activate it, and run envcheck again")),
+            *environments.own_environment(case),
+            remedies.command(
+                case,
+                say("Install the build of torch that suits this machine"),
+                *("envcheck", "install", "--python", environments.python_in(case)),
+            ),
         ),
         severity="error" if told else "info",
     )
@@ -281,15 +287,10 @@ def emulated_python(this: Check, case: Case) -> Iterator[Finding]:
             fact("python.platform", case.python_platform, case.facts.python.look),
             fact("host.machine", case.facts.host.machine, "host"),
         ),
-        fixes=(
-            remedies.step(
-                say(
-                    "Install a Python for {machine}: {url}",
-                    machine=case.facts.host.machine,
-                    url=page("python"),
-                )
-            ),
-            *remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+        fixes=environments.with_python_of(
+            case,
+            say("Install a Python for {machine}: {url}", machine=case.facts.host.machine, url=page("python")),
+            environments.of_newest_release(case.builds_here),
         ),
     )
 
@@ -315,7 +316,7 @@ def not_cpython(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("torch has wheels for CPython only, and this is {name}", name=case.python_implementation),
         evidence=(fact("python.implementation", case.python_implementation, case.facts.python.look),),
-        fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+        fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
     )
 
 
@@ -342,7 +343,7 @@ def free_threaded_python(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("No release of torch serves the free-threaded Python {version}", version=short),
         evidence=(_version(case), fact("python.free_threaded", True, case.facts.python.look)),
-        fixes=remedies.other_python(case, remedies.of_newest_release(case.builds_here)),
+        fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
     )
 
 
@@ -369,7 +370,7 @@ def python_holds_torch_back(this: Check, case: Case) -> Iterator[Finding]:
         return
     held_by_python = not any(build.torch == newest for build in served)
     evidence = _version(case) if held_by_python else fact("python.libc_version", libc, case.facts.python.look)
-    wanted = remedies.best_python([build for build in case.builds_here if build.torch == newest])
+    wanted = environments.best_python([build for build in case.builds_here if build.torch == newest])
     yield this.finding(
         say(
             "The newest torch for this Python and system is {best}; the newest of all is {newest}",
@@ -377,7 +378,7 @@ def python_holds_torch_back(this: Check, case: Case) -> Iterator[Finding]:
             newest=newest,
         ),
         evidence=(evidence,),
-        fixes=remedies.new_environment(case, wanted) if held_by_python and wanted else (),
+        fixes=environments.new_environment(case, wanted) if held_by_python and wanted else (),
     )
 
 

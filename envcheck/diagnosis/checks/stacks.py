@@ -167,7 +167,7 @@ def _open_kfd(case: Case, denied: list[DeviceNode]) -> tuple[Fix, ...]:
     join = remedies.line(
         say("Join the groups render and video, then log in anew"), 'sudo usermod -aG render,video "$USER"'
     )
-    return (join, remedies.step(say("More: {url}", url=page("rocm")), alternative=True))
+    return (join, remedies.step(say("If that does not help, see {url}", url=page("rocm"))))
 
 
 CHECKS = (wsl_driver, jetson, rocm_device_denied)

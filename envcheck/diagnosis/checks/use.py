@@ -6,6 +6,7 @@ from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.model.facts import Gpu
 from envcheck.model.report import Finding, Fix
 from envcheck.model.text import say
 
@@ -46,9 +47,19 @@ def gpu_memory_taken(this: Check, case: Case) -> Iterator[Finding]:
         ),
         fixes=(
             remedies.line(say("See who uses it"), "nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv"),
+            remedies.step(say("Stop the programs of yours that are no longer needed")),
+            *_another_gpu(case, full),
         ),
         severity="info" if works else "error" if case.said("out_of_memory") else "warning",
     )
+
+
+def _another_gpu(case: Case, full: list[Gpu]) -> tuple[Fix, ...]:
+    """Keep to the GPUs that have memory left; CUDA's order is the driver's where all are alike."""
+    gpus = case.listed or ()
+    free = [str(gpu.index) for gpu in gpus if gpu not in full and gpu.error is None]
+    alike = len({gpu.name for gpu in gpus}) == 1
+    return remedies.otherwise(remedies.see_gpus(case, ",".join(free))) if free and alike else ()
 
 
 @check(
