@@ -13,6 +13,7 @@ from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Facts
 from envcheck.model.report import Examination
 from envcheck.model.text import say
+from envcheck.render.terminal import terminal_of
 
 if TYPE_CHECKING:
     from envcheck.catalogue import Catalogue
@@ -54,13 +55,16 @@ def looking_options(function: Function) -> Function:
 
 def look(world: World, *, python: str | None, deadline: float, torch: bool, then: Sequence[str] = ()) -> Facts:
     """Look at this machine; the facts are redacted. `then` names modules that will be needed afterwards."""
-    from envcheck.commands.progress import Progress
     from envcheck.probes.collect import Options, collect
 
     modules = (*then, *(("recommend.resolve",) if torch else ()))  # torch is a wait of a second
-    with Progress(world, deadline) as progress:
-        options = Options(python, deadline, torch, progress, partial(_prepare, world, modules))
+    options = Options(python, deadline, torch, meanwhile=partial(_prepare, world, modules))
+    if not terminal_of(world.err, world.env).tty:
         return collect(world.system, options)
+    from envcheck.commands.progress import Progress
+
+    with Progress(world, deadline) as progress:
+        return collect(world.system, options._replace(watch=progress))
 
 
 def _prepare(world: World, modules: Iterable[str]) -> None:
