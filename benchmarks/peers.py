@@ -1,5 +1,6 @@
 """Peers in virtual environments of their own, versions pinned; one that cannot run here is listed with the reason."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -105,10 +106,20 @@ def available(wanted: Sequence[tuple[str, tuple[str, ...]]]) -> tuple[list[Comma
 
 
 def ours(*arguments: str, label: str | None = None) -> Command:
-    """An envcheck command of this interpreter, by its installed script."""
+    """An envcheck command of this interpreter, by its installed script; its bytecode is kept, as in a wheel's place."""
+    _compile()
     script = Path(sysconfig.get_path("scripts")) / ("envcheck.exe" if os.name == "nt" else "envcheck")
     argv = (str(script), *arguments) if script.exists() else (sys.executable, "-m", "envcheck", *arguments)
     return Command(name=label or " ".join(("envcheck", *arguments)), argv=argv)
+
+
+@functools.cache
+def _compile() -> None:
+    import compileall
+
+    import envcheck
+
+    compileall.compile_dir(str(Path(envcheck.__file__).parent), quiet=2)
 
 
 def python(*arguments: str, label: str | None = None) -> Command:
