@@ -462,3 +462,20 @@ def test_every_statement_of_the_data_names_its_source() -> None:
     sources += [row.source for row in data.fault] + [row.source for row in data.address]
     assert sources
     assert all(sources)
+
+
+@pytest.mark.parametrize(
+    ("head", "shown"), [("Current thread 0x1 (most recent call first):", "string_at"), ("Traceback:", "_deepest")]
+)
+def test_the_stack_shows_where_it_happened(head: str, shown: str) -> None:
+    frames = ["File ~/ctypes/__init__.py, line 519 in string_at", "File ~/torch/__init__.py, line 1 in <module>"]
+    frozen = ["File <frozen importlib._bootstrap>, line 241 in _call_with_frames_removed"] * 3
+    last = ["File ~/torch/_load.py, line 7 in <module>", "File ~/torch/_tail.py, line 9 in _deepest"]
+    told = "\n".join(f"  {line}" for line in ["Fatal Python error", head, *frames, *frozen, *last])
+    facts = machine("import_segfault")
+    broken = msgspec.structs.replace(facts, torch=msgspec.structs.replace(facts.torch, error_traceback=told))
+    found = examined(broken).finding("EC313")
+    assert found is not None
+    stack = [one.value for one in found.evidence if one.fact == "torch.error_traceback"]
+    assert shown in "".join(stack)
+    assert "frozen" not in "".join(stack)

@@ -14,6 +14,7 @@ from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 
 BROKEN = ("EC311", "EC313", "EC315", "EC401")
+_CALLED_FIRST = "most recent call first"
 _NO_MODULE = regex(r"No module named '?(?P<module>[\w.]{1,80})'?")
 
 
@@ -26,9 +27,11 @@ def _importing(case: Case, state: str) -> Observation | None:
 
 
 def _stack(case: Case) -> tuple[Evidence, ...]:
-    """The last lines of the Python stack that the look left."""
-    lines = [line.strip() for line in (case.facts.torch.error_traceback or "").splitlines() if line.strip()]
-    return tuple(fact("torch.error_traceback", line, "torch") for line in lines[-2:])
+    """Where it happened: the innermost frames of the Python stack, which faulthandler writes first."""
+    told = case.facts.torch.error_traceback or ""
+    frames = [line for line in map(str.strip, told.splitlines()) if line.startswith("File ") and "<frozen" not in line]
+    innermost = frames[:2] if _CALLED_FIRST in told else frames[-2:]
+    return tuple(fact("torch.error_traceback", line, "torch") for line in innermost)
 
 
 @check("EC342", "dependency-missing", cause="torch_dependency_missing", explains=BROKEN, needs=("torch_imported",))
