@@ -213,7 +213,8 @@ def cudnn_shadow(this: Check, case: Case) -> Iterator[Finding]:
     groups = said[0][1] if said else {}
     why = None
     if "built" in groups:
-        why = say("torch was built with {built}, loaded was {found}", built=groups["built"], found=groups["found"])
+        built, found = (groups[key].replace(", ", ".") for key in ("built", "found"))
+        why = say("torch was built with {built}, loaded was {found}", built=built, found=found)
     yield this.finding(
         say("Another cuDNN is loaded than the one that belongs to torch"),
         why=why,
