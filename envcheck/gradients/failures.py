@@ -8,7 +8,7 @@ from envcheck.model.patterns import regex
 
 _NOT_OFFERED = regex(
     r"not implemented|not supported|unsupported|does(?: not|n't) support|^module '?[\w.]{1,80}'? has no attribute|"
-    r"could not run '[^']{1,80}' with arguments",
+    r"could not run '[^']{1,80}' with arguments|to have one of the following scalar types",
     re.IGNORECASE,
 )
 _NOT_OFFERED_TYPES = ("NotImplementedError", "ImportError", "ModuleNotFoundError")
