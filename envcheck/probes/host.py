@@ -20,6 +20,7 @@ _FLAGS = (
 )
 _LANGUAGE = ("LC_ALL", "LC_MESSAGES", "LANGUAGE", "LANG")
 _MICROSOFT = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion"
+_MACHINE_KEY = r"HKLM\SYSTEM\CurrentControlSet\Control\Session Manager\Environment"
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _FABRIC_MANAGER = "nvidia-fabricmanager.service"
 _UNIT_FOLDERS = ("/etc/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system")
@@ -69,7 +70,7 @@ def _host(system: System, devices: tuple[PciDevice, ...] | None) -> Host:
         os=_OS_NAMES.get(system.platform, "other"),
         os_name=_os_name(system),
         kernel=_kernel(system),
-        machine=system.machine,
+        machine=_machine(system),
         libc=libc,
         libc_version=libc_version,
         cpu_model=model,
@@ -128,6 +129,12 @@ def _kernel(system: System) -> str | None:
         parts = (told.get("CurrentMajorVersionNumber"), told.get("CurrentMinorVersionNumber"), told.get("CurrentBuild"))
         return ".".join(part for part in parts if part) or None
     return None if system.fake or not hasattr(os, "uname") else os.uname().release
+
+
+def _machine(system: System) -> str:
+    """The processor's architecture; to an emulated program Windows on Arm says its own, the registry the machine's."""
+    told = registry.values(system, _MACHINE_KEY).get("PROCESSOR_ARCHITECTURE", "") if system.windows else ""
+    return {"amd64": "x86_64", "arm64": "arm64", "x86": "i686"}.get(told.lower(), system.machine)
 
 
 def _libc(system: System) -> tuple[Libc | None, str | None]:
@@ -214,7 +221,8 @@ def _disks(system: System) -> tuple[Disk, ...]:
     """Free space for temporary files and for the package cache; the target's is known to the look at its Python."""
     home = system.home()
     temporary = next((value for name in ("TMPDIR", "TEMP", "TMP") if (value := system.env(name))), "/tmp")  # noqa: S108 - asked, not written to
-    fallback = f"{home}/.cache/pip" if home else None
+    caches = "Library/Caches" if system.platform == "darwin" else ".cache"
+    fallback = f"{home}/{caches}/pip" if home else None
     cache = system.env("PIP_CACHE_DIR") or (f"{at}/pip" if (at := system.env("XDG_CACHE_HOME")) else fallback)
     if system.windows and (local := system.env("LOCALAPPDATA")):
         cache = system.env("PIP_CACHE_DIR") or f"{local}\\pip\\Cache"

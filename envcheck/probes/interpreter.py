@@ -59,12 +59,22 @@ def pip_python(system: System) -> str | None:
     """The interpreter behind the `pip` on PATH, from the first lines of that script."""
     files = system.unrooted()
     path = files.which("pip", trusted=False)
+    if path and files.windows:
+        return _beside(files, path)
     head = (files.read(path, 512).text if path else None) or ""
     for match in _SHEBANG.finditer(head):
         program = match[1].split()[0] if match[1] else match[2]
         if "python" in program.replace("\\", "/").rpartition("/")[2]:
             return program
     return None
+
+
+def _beside(files: System, pip: str) -> str | None:
+    """Windows: `pip.exe` lies in `Scripts`, its interpreter beside it (venv) or one folder above."""
+    scripts = re.split(r"[/\\][^/\\]*$", pip)[0]
+    above = re.split(r"[/\\][^/\\]*$", scripts)[0]
+    paths = (f"{scripts}\\python.exe", f"{above}\\python.exe")
+    return next((path for path in paths if files.kind(path) == "file"), None)
 
 
 def _candidates(files: System, own: str) -> Iterator[tuple[str, str]]:
@@ -143,10 +153,16 @@ def _inside(files: System, folder: str) -> str | None:
 def _on_path(files: System) -> str | None:
     for name in ("python", "python3"):
         path = files.which(name, trusted=False)
-        # Windows offers a stub there that opens a shop.
-        if path and "\\WindowsApps\\" not in path:
+        if path and not _is_offer(files, path):
             return path
     return None
+
+
+def _is_offer(files: System, path: str) -> bool:
+    """Stubs that open a shop (Windows) or offer to install developer tools (macOS) in place of running Python."""
+    if files.platform == "darwin" and path.startswith("/usr/bin/"):
+        return not any(map(files.exists, ("/Library/Developer/CommandLineTools", "/Applications/Xcode.app")))
+    return "\\WindowsApps\\" in path
 
 
 def _is_project(files: System, interpreter: str) -> bool:

@@ -48,11 +48,18 @@ def error_name(error: BaseException) -> str:
     return "EINVAL" if isinstance(error, ValueError) else type(error).__name__
 
 
-def decode(data: bytes) -> str:
-    r"""Text of bytes that should be UTF-8: other bytes become `\xNN`; UTF-16 with its mark is read too."""
+def decode(data: bytes, legacy: str | None = None) -> str:
+    r"""Text of bytes that should be UTF-8; UTF-16 with its mark is read too.
+
+    What is neither is read in `legacy`, the code page that Windows has for it; without one, such bytes become `\xNN`.
+    """
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
-    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "backslashreplace")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode(legacy, "replace") if legacy else data.decode("utf-8", "backslashreplace")
 
 
 def since(begun: float) -> float:

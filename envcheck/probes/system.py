@@ -62,8 +62,10 @@ class System:
     ) -> None:
         self.root = os.fspath(root)
         self.fake = self.root != "/"
-        self.environ: Mapping[str, str] = dict(os.environ) if environ is None else dict(environ)
         self.platform = platform
+        given = os.environ if environ is None else environ
+        # Windows does not tell http_proxy from HTTP_PROXY.
+        self.environ: Mapping[str, str] = {name.upper() if self.windows else name: given[name] for name in given}
         named = (machine or _machine()).lower()
         self.machine = "x86_64" if named == "amd64" else named
 
@@ -106,7 +108,8 @@ class System:
     def read(self, path: str, cap: int = 65536) -> ReadResult:
         r"""The text of a file; bytes that are no UTF-8 are shown as `\xNN`."""
         data, error = self.read_bytes(path, cap)
-        return ReadResult(None if data is None else decode(data), error)
+        legacy = "mbcs" if sys.platform == "win32" and not self.fake else None
+        return ReadResult(None if data is None else decode(data, legacy), error)
 
     def listdir(self, path: str) -> tuple[str, ...] | None:
         """Sorted names in a directory; None when it cannot be listed."""
@@ -176,7 +179,7 @@ class System:
 
     def env(self, name: str) -> str | None:
         """An environment variable; None when unset."""
-        return self.environ.get(name)
+        return self.environ.get(name.upper() if self.windows else name)
 
     def home(self) -> str | None:
         """The user's home directory."""
@@ -249,7 +252,7 @@ class System:
         System32 comes first.
         """
         separator = ";" if self.windows else ":"
-        directories = (self.env("PATH") or "").split(separator)
+        directories = [entry.strip('"') for entry in (self.env("PATH") or "").split(separator)]
         names = [name]
         if self.windows:
             directories.insert(0, (self.env("WINDIR") or "C:\\Windows") + "\\System32")
@@ -358,8 +361,22 @@ def _uname(part: int) -> str:
 
 
 def _machine() -> str:
+    if sys.platform == "darwin" and _uname(4) == "x86_64" and _is_apple_silicon():
+        return "arm64"  # we run under Rosetta, which says what we were built for
     named = _uname(4) or os.environ.get("PROCESSOR_ARCHITEW6432") or os.environ.get("PROCESSOR_ARCHITECTURE")
     return named or "unknown"
+
+
+def _is_apple_silicon() -> bool:
+    """What macOS itself says of the processor (sysctl hw.optional.arm64), also to emulated programs."""
+    import ctypes
+
+    answer, size = ctypes.c_int(0), ctypes.c_size_t(4)
+    try:
+        ctypes.CDLL(None).sysctlbyname(b"hw.optional.arm64", ctypes.byref(answer), ctypes.byref(size), None, 0)
+    except (OSError, AttributeError):
+        return False
+    return answer.value == 1
 
 
 def _free_bytes(place: str) -> int:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from envcheck.model.facts import State
-from envcheck.probes.child import SIGKILL, Process, end, kill, spawn_quietly, wait_exit
+from envcheck.probes.child import CONSOLE, SIGKILL, Process, end, kill, spawn_quietly, wait_exit
 from envcheck.probes.events import Log
 from envcheck.probes.outcome import decode, error_name, since, verdict
 
@@ -172,7 +172,7 @@ class Worker:
         tail = self._tail("output.txt")
         if not self._beginning:
             return tail
-        return decode(self._beginning) + "\n[...]\n" + tail
+        return decode(self._beginning, CONSOLE) + "\n[...]\n" + tail
 
     def _tail(self, name: str) -> str:
         """The beginning and the end of a file, without its middle."""
@@ -185,7 +185,7 @@ class Worker:
                 last = file.read(KEPT)
         except OSError:
             return ""
-        return decode(first) + ("\n[...]\n" if size > 2 * KEPT else "") + decode(last)
+        return decode(first, CONSOLE) + ("\n[...]\n" if size > 2 * KEPT else "") + decode(last, CONSOLE)
 
 
 def worker_text(name: str) -> str:

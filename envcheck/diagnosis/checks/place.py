@@ -78,7 +78,8 @@ def pip_of_another_python(this: Check, case: Case) -> Iterator[Finding]:
     python = case.facts.python
     if not python.pip_python or not python.path or _same_file(python.pip_python, python.path):
         return
-    if python.prefix and python.pip_python.startswith(python.prefix.rstrip("/\\") + "/"):
+    prefix = (python.prefix or "").rstrip("/\\")
+    if prefix and python.pip_python.startswith((prefix + "/", prefix + "\\")):
         return
     yield this.finding(
         say("pip on PATH installs into {python}", python=python.pip_python),
