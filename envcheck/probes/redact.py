@@ -28,6 +28,7 @@ _COMMON = frozenset(_COMMON_NAMES.split())
 _SECRET_NAME = regex(
     r"TOKEN(?!IZ)|SECRET|PASSW|API_?KEY|ACCESS_?KEY|CREDENTIAL|PRIVATE_?KEY|_AUTH\b|_PAT\b", re.IGNORECASE
 )
+_HOST_NAMES = ("HOSTNAME", "COMPUTERNAME", "SLURMD_NODENAME")
 _SWITCHES = frozenset(("enabled", "disabled", "required", "optional", "default", "always"))
 _URL = regex(r"[A-Za-z][A-Za-z0-9+.-]{1,30}://[^\s'\"<>|`]{1,2048}")
 _BARE_LOGIN = regex(r"[^\s:@/'\"]{1,64}:[^\s@'\"]{1,128}@(?=[A-Za-z0-9.-]{1,253}(?::\d|\.[a-z]{2}))")
@@ -64,7 +65,7 @@ def secrets_of(system: System) -> Secrets:
     """What must not leave this machine, from its environment."""
     home = (system.home() or "").rstrip("/\\")
     real = os.path.realpath(home) if home and not system.fake else home
-    host = system.hostname() or ""
+    hosts = filter(None, (system.hostname(), *(system.env(name) for name in _HOST_NAMES)))
     words = [word for name, value in system.environ.items() for word in _words(name, value)]
     addresses = [
         found[0] for name in ("SSH_CONNECTION", "SSH_CLIENT") for found in _IP.finditer(system.env(name) or "")
@@ -72,7 +73,7 @@ def secrets_of(system: System) -> Secrets:
     return Secrets(
         homes=tuple(dict.fromkeys(path for path in (home, real) if len(path) > 1)),
         user=_name(system.user()),
-        hosts=tuple(dict.fromkeys(name for name in (host, host.partition(".")[0]) if _name(name))),
+        hosts=tuple(dict.fromkeys(name for host in hosts for name in (host, host.partition(".")[0]) if _name(name))),
         words=tuple(sorted({word for word in words if len(word) > 2}, key=len, reverse=True)),
         addresses=tuple(addresses),
         windows=system.windows,
