@@ -136,11 +136,12 @@ def _unredacted(word: str, home: str | None, user: str | None) -> str:
 
 
 def _environment(world: World) -> dict[str, str]:
-    """Installers ask no questions and draw no bars into a pipe."""
+    """Installers ask no questions, draw no bars into a pipe, and speak UTF-8 on Windows too."""
     quiet = {
         "PIP_NO_INPUT": "1",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
         "CONDA_ALWAYS_YES": "1",
     }
     return {**world.system.environ, **quiet}
