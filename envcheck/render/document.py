@@ -123,11 +123,13 @@ def to_json(value: Any, stream: TextIO) -> str:
     except UnicodeEncodeError:  # a lone surrogate, from bytes that are no UTF-8
         encoded = msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
     text = msgspec.json.format(encoded, indent=2).decode()
-    if not text.isascii():
+    if not text.isascii() or _DELETE in text:
         text = _NOT_ASCII.sub(lambda found: _shown(found[0], stream), text)
     return text + "\n"
 
 
+_DELETE = "\x7f"
+"""The one control character that JSON leaves as it is."""
 _NOT_ASCII = regex(r"[^\x00-\x7e]")
 
 
