@@ -89,7 +89,7 @@ TOOLS = {
 OLDEST_PIP = os.environ.get("ENVCHECK_OLDEST_PIP", "").split()
 if OLDEST_PIP:
     TOOLS["oldest-pip"] = OLDEST_PIP
-OLDEST = pytest.param("oldest-pip", marks=pytest.mark.skipif(not OLDEST_PIP, reason="ENVCHECK_OLDEST_PIP is not set"))
+OLDEST = ["oldest-pip"] if OLDEST_PIP else []
 
 
 def run(tool: str, argv: tuple[str, ...], folder: Path, leftovers: dict[str, str]) -> dict[str, str]:
@@ -145,11 +145,7 @@ CASES = [
     ("pip", "cpu-index", "flat"),
     ("bundled-pip", "cpu-index", "index"),
     ("bundled-pip", "default-mirror", "flat"),
-    *(
-        pytest.param(*OLDEST.values, leftover, form, marks=OLDEST.marks)
-        for leftover in LEFTOVERS
-        for form in FORMS_OF_INDEX
-    ),
+    *((oldest, leftover, form) for oldest in OLDEST for leftover in LEFTOVERS for form in FORMS_OF_INDEX),
     *(("uv", leftover, form) for leftover in LEFTOVERS for form in FORMS_OF_INDEX),
 ]
 
@@ -166,7 +162,7 @@ def test_the_planned_wheel_is_installed(site: Site, tmp_path: Path, tool: str, l
     assert found["torchaudio"] == "2.11.0+cu126 cu126"
 
 
-@pytest.mark.parametrize("tool", ["pip", OLDEST, "uv"])
+@pytest.mark.parametrize("tool", ["pip", *OLDEST, "uv"])
 def test_an_old_release_finds_its_dependencies_beside_the_torch_index(site: Site, tmp_path: Path, tool: str) -> None:
     way = Route(torch=site.url("/whl/cu102"), beside=True, default=site.url(simple(tool)))
     argv = steps(build("1.12.1", "cu102"), "uv" if tool == "uv" else "pip", way)[0].argv
@@ -177,7 +173,7 @@ def test_an_old_release_finds_its_dependencies_beside_the_torch_index(site: Site
     assert found["numpy"] == "2.1.0 default"
 
 
-@pytest.mark.parametrize("tool", ["bundled-pip", OLDEST, "uv"])
+@pytest.mark.parametrize("tool", ["bundled-pip", *OLDEST, "uv"])
 def test_the_default_index_serves_its_own_build_only(site: Site, tmp_path: Path, tool: str) -> None:
     """A leftover index with 2.15.0+cpu must not win: its version sorts higher than 2.15.0."""
     argv = steps(build("2.15.0", "cu132"), "uv" if tool == "uv" else "pip", Route(default=site.url(simple(tool))))[
@@ -398,7 +394,7 @@ def test_fragments_of_conda() -> None:
     assert document["dependencies"]["pytorch-gpu"] == "2.13.0.*"
 
 
-@pytest.mark.parametrize("tool", ["pip", OLDEST, "uv"])
+@pytest.mark.parametrize("tool", ["pip", *OLDEST, "uv"])
 def test_the_requirements_file_installs_what_it_says(site: Site, tmp_path: Path, tool: str) -> None:
     chosen = build("2.11.0", "cu126")
     way = Route(torch=site.url("/whl/cu126"), default=None if tool == "uv" else site.url(simple(tool)))
