@@ -107,7 +107,7 @@ def _worker(system: System, names: Names) -> Worker:
     env = {name: value for name, value in system.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
     ask = {"nvml": list(names.nvml), "cuda": list(names.cuda)}
     script = worker_text("nvml.py")
-    return Worker([sys.executable, "-I", "-S", "-B"], script, ask, env, cwd="/" if sys.platform != "win32" else None)
+    return Worker([sys.executable, "-I", "-S", "-B"], script, ask, env)
 
 
 def _names(system: System) -> Names | None:

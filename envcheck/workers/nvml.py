@@ -306,6 +306,8 @@ def ask_cuda(names):
 
 def main():
     """Ask, and leave without the library's own farewell."""
+    if os.name == "posix":
+        os.chdir("/")  # no library is found through, and no folder held by, where somebody happened to be
     emit(event="hello")
     libraries = asked()
     ask_nvml(libraries["nvml"])
