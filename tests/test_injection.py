@@ -62,7 +62,7 @@ def poisoned(name: str, chance: Random, system: str | None) -> list[Facts]:
     document = json.loads((MACHINES / f"{name}.json").read_text("utf-8"))["facts"]
     leaves = [leaf for leaf in texts(document) if leaf[0][0] != "observations"]
     made = []
-    for path, value in chance.sample(leaves, min(len(leaves), 10)):
+    for path, value in chance.sample(leaves, min(len(leaves), 6)):
         copy = json.loads(json.dumps(document))
         at = copy
         for room in path[:-1]:
