@@ -173,6 +173,8 @@ class Screen:
         yield from wrap(self.voice(verdict.trains_on(report)), self.width)
         if report.findings:
             yield from wrap(self._joined(verdict.tally(report)), self.width)
+        if not self.verbose and any(one.fixes for one in verdict.others(report)):
+            yield from wrap(self.voice(say("With -v the steps for the others are shown, too.")), self.width)
 
     # Ink ---------------------------------------------------------------------------------------------------------
 
@@ -196,6 +198,8 @@ def _target(facts: Facts) -> Text:
         return say("read from text that was pasted")
     if python.path is None:
         return say("no Python was examined")
+    if python.chosen_by == "self":
+        return say("target: {path} ({version}, which runs envcheck)", path=python.path, version=python.version or "?")
     return say(
         "target: {path} ({version}, {how})",
         path=python.path,
