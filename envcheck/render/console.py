@@ -15,7 +15,7 @@ from envcheck.render.areas import Area, areas
 from envcheck.render.clean import clean
 from envcheck.render.gpus import Line
 from envcheck.render.layout import cells, cut, fill, pad, wrap
-from envcheck.render.phrases import chosen_by, command_lines, evidence_line, grouped, labelled
+from envcheck.render.phrases import MOST_LOOKS, chosen_by, command_lines, evidence_line, grouped, labelled
 from envcheck.render.terminal import Terminal
 from envcheck.render.voice import Voice
 
@@ -160,7 +160,10 @@ class Screen:
             self.voice(say("Checks: {pass} passed", **{"pass": sum(one.status == "pass" for one in report.checks)})),
             *(line for group in grouped(report.checks) for line in self._checks(*group)),
         ]
-        rows = [(seen.look, seen.state, "" if seen.ms is None else f"{seen.ms:.0f} ms") for seen in report.probes]
+        rows = [
+            (seen.look, seen.state, "" if seen.ms is None else f"{seen.ms:.0f} ms")
+            for seen in report.probes[:MOST_LOOKS]
+        ]
         yield [self.voice(say("Looks:")), *(f"  {clean(look):14} {state:8} {ms:>8}" for look, state, ms in rows)]
 
     def _checks(self, status: Text, why: Text | None, codes: Sequence[str]) -> Iterator[str]:

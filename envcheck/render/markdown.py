@@ -11,7 +11,7 @@ from envcheck.render import verdict
 from envcheck.render.areas import Area, areas
 from envcheck.render.clean import clean
 from envcheck.render.layout import cut
-from envcheck.render.phrases import command_lines, evidence_line, grouped, labelled
+from envcheck.render.phrases import MOST_LOOKS, command_lines, evidence_line, grouped, labelled
 from envcheck.render.terminal import Marks, Terminal
 from envcheck.render.voice import LONGEST, Voice, fill
 
@@ -118,7 +118,7 @@ class _Post:
         for status, why, codes in grouped(report.checks):
             said = self.voice(status) + (f" ({self.voice(why)})" if why else "")
             yield f"- {said}: {' '.join(codes)}"
-        for seen in report.probes:
+        for seen in report.probes[:MOST_LOOKS]:
             parts = [seen.state, "" if seen.ms is None else f"{seen.ms:.0f} ms", seen.signal or "", seen.stage or ""]
             yield f"- {code_span(seen.look)} " + escape(" ".join(filter(None, parts)))
         yield ""

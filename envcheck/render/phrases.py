@@ -8,6 +8,9 @@ from envcheck.model.text import Text, say
 from envcheck.render.clean import clean, clean_lines
 from envcheck.render.voice import Voice
 
+MOST_LOOKS = 64
+"""So many are listed; a machine has about a dozen."""
+
 
 def evidence_line(evidence: Evidence, voice: Voice) -> str:
     """`torch.variant = cpu (torch/version.py)`; the look stands in where no place is known.

@@ -11,6 +11,7 @@ from envcheck.model.report import Finding
 from envcheck.model.text import say
 
 _TARGET = "interpreter"
+_SHOWN = 8
 
 
 def _ended(case: Case, state: str) -> tuple[Observation, ...]:
@@ -67,7 +68,7 @@ def look_timeout(this: Check, case: Case) -> Iterator[Finding]:
     if found:
         yield this.finding(
             say("No answer in time from: {looks}", looks=_names(found)),
-            evidence=tuple(look(one) for one in found),
+            evidence=tuple(look(one) for one in found[:_SHOWN]),
             fixes=(remedies.envcheck(case, say("Allow it more time"), "doctor", "--deadline", "120"),),
         )
 
@@ -87,7 +88,7 @@ def look_crashed(this: Check, case: Case) -> Iterator[Finding]:
     if found:
         yield this.finding(
             say("Crashed while envcheck was looking: {looks}", looks=_names(found)),
-            evidence=tuple(look(one) for one in found),
+            evidence=tuple(look(one) for one in found[:_SHOWN]),
             fixes=remedies.report_it(case),
         )
 
@@ -109,7 +110,7 @@ def look_failed(this: Check, case: Case) -> Iterator[Finding]:
     if found:
         yield this.finding(
             say("No usable answer from: {looks}", looks=_names(found)),
-            evidence=tuple(look(one) for one in found),
+            evidence=tuple(look(one) for one in found[:_SHOWN]),
         )
 
 
@@ -155,7 +156,7 @@ def looks_disagree(this: Check, case: Case) -> Iterator[Finding]:
     for path, seen in found[:1]:
         yield this.finding(
             say("{fact} was seen as {values}", fact=path, values=" / ".join(dict.fromkeys(one.value for one in seen))),
-            evidence=tuple(each for name, rows in found for each in sightings(name, rows)),
+            evidence=tuple(each for name, rows in found[:_SHOWN] for each in sightings(name, rows[:_SHOWN])),
             severity="info" if case.pasted else "warning",
         )
 
