@@ -1,12 +1,13 @@
 """The whole doctor against the naive check, collect_env and the peers, also with a slow nvidia-smi."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
 import msgspec
 
-from benchmarks.measure import Command, Sample, interleaved, median, ratios
+from benchmarks.measure import Command, Sample, executable, interleaved, median, ratios
 from benchmarks.peers import PEERS, available, ours, python
 from benchmarks.result import Ratio, Result, Row, result
 
@@ -91,5 +92,10 @@ def _torch_version() -> str:
 
 
 def commands() -> list[Command]:
-    """Collect_env's and the peers' commands that can run here; for `faults`."""
-    return [python("-m", "torch.utils.collect_env", label=COLLECT), *available(PEER_COMMANDS)[0]]
+    """Collect_env's and the peers' commands that can run here; for `faults`.
+
+    collect_env runs in a peer's interpreter: there torch can be taken away.
+    """
+    peers, _ = available(PEER_COMMANDS)
+    inside = executable(Path(peers[0].argv[0]).parent.parent, "python") if peers else sys.executable
+    return [Command(name=COLLECT, argv=(inside, "-m", "torch.utils.collect_env")), *peers]

@@ -132,6 +132,6 @@ def _letter(sample: Sample) -> str:
     if sample.returncode < 0 or sample.returncode in (134, 139):
         return "S"
     text = sample.output.strip()
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if len(set(line.strip())) > 1]  # no filling, no ruled line
     only_error = "Traceback (most recent call last)" in text and len(lines) < 60
     return "T" if only_error or len(lines) < 3 else "R"

@@ -10,8 +10,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import msgspec
+
+HALF = 1 << 19
+"""Bytes that are kept of the beginning of an output, and as many of its end."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,8 +54,7 @@ def run(command: Command, *, limit: float = 120.0, base_env: Mapping[str, str] |
         usage, status, timed_out = _wait(process, limit)
         wall = time.perf_counter() - begun
         _kill_group(process.pid)
-        sink.seek(0)
-        output = sink.read(1 << 20).decode("utf-8", "replace")
+        output = _ends(sink).decode("utf-8", "replace")
     code = os.waitstatus_to_exitcode(status)
     return Sample(
         wall=wall,
@@ -61,6 +64,14 @@ def run(command: Command, *, limit: float = 120.0, base_env: Mapping[str, str] |
         timed_out=timed_out,
         output=output,
     )
+
+
+def _ends(sink: IO[bytes]) -> bytes:
+    """All of a file, or its beginning and its end."""
+    sink.seek(0)
+    beginning = sink.read(HALF)
+    sink.seek(max(HALF, os.fstat(sink.fileno()).st_size - HALF))
+    return beginning + sink.read(HALF)
 
 
 def _wait(process: "subprocess.Popen[bytes]", limit: float) -> tuple[resource.struct_rusage, int, bool]:

@@ -155,8 +155,9 @@ def test_the_faults_name_codes_that_exist() -> None:
         ("", -11, False, "S"),
         ("", 139, False, "S"),
         ("half a report\n" * 9, -9, True, "H"),
-        ("a\nreport\nof some\nlines\n", 0, False, "R"),
-        ("a\nreport\nwhich says: torch is not installed\n", 0, False, "R+"),
+        ("one\nreport\nof some\nlines\n", 0, False, "R"),
+        ("one\nreport\nwhich says: torch is not installed\n", 0, False, "R+"),
+        ("x" * 999 + "\nTraceback (most recent call last):\nImportError: late\n", 1, False, "T"),
     ],
 )
 def test_a_peer_is_judged_by_what_it_printed(output: str, code: int, hung: bool, letter: str) -> None:
@@ -179,3 +180,10 @@ def test_ours_has_to_name_the_very_cause() -> None:
 
 def test_pasted_text_has_so_many_lines() -> None:
     assert len(pasted(200).splitlines()) == 200
+
+
+def test_the_end_of_a_long_output_is_kept() -> None:
+    seen = run(program("print('first'); print('x' * 3_000_000); print('last')"))
+    assert seen.output.startswith("first\n")
+    assert seen.output.endswith("last\n")
+    assert len(seen.output) == 1 << 20
