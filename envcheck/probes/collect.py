@@ -32,7 +32,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH
 import target
 target.main()
 """
-_FILES = ("target.py", "target_files.py", "target_torch.py")
+_FILES, _WITH_TORCH = ("target.py", "target_files.py"), ("target_torch.py",)
 
 
 class Watch(Protocol):
@@ -82,7 +82,8 @@ def _start(system: System, python: str, options: Options, until: float) -> Worke
     ask = {"torch": options.torch, "limit": until - time.monotonic()}
     # macOS: a framework build leaves this to its children, which would then take themselves for our environment.
     env = {name: value for name, value in system.environ.items() if name != "__PYVENV_LAUNCHER__"}
-    return Worker([python, "-B"], _SCRIPT, ask, env, system.cwd(), worker_files(*_FILES))
+    files = worker_files(*_FILES, *(_WITH_TORCH if options.torch else ()))
+    return Worker([python, "-B"], _SCRIPT, ask, env, system.cwd(), files)
 
 
 def _gathered(

@@ -21,7 +21,6 @@ import gc  # noqa: E402
 import json  # noqa: E402
 
 import target_files  # noqa: E402
-import target_torch  # noqa: E402
 
 sys.path[:] = USER_PATH
 
@@ -118,6 +117,7 @@ def main():
     if ask.get("torch") and files and files["installed"] and sys.version_info >= (3, 7):
         listen()
         ours("traceback")  # before a stray one can be
+        target_torch = ours("target_torch")
         sys.path[:] = paths.for_import()
         target_torch.look(attempt, [name for name, _ in files["strays"]])
     emit("bye")

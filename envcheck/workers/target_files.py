@@ -259,13 +259,12 @@ def find(paths, name):
 
 
 def hooked(paths, name):
-    """The file behind an editable install, whose import hook knows it."""
+    """The file behind an editable install, whose import hook knows it (as importlib.util asks, without its import)."""
     before = sys.path[:]
+    sys.path[:] = paths.elsewhere
     try:
-        import importlib.util
-
-        sys.path[:] = paths.elsewhere
-        spec = importlib.util.find_spec(name)
+        specs = (finder.find_spec(name, None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+        spec = next((spec for spec in specs if spec is not None), None)
     except Exception:
         return None
     finally:
