@@ -3,9 +3,13 @@
 What makes the start quick and concerns the whole process stands here, so that importing the library changes nothing.
 """
 
-import gc
-import os
 import sys
+
+if __name__ == "__main__":  # `python -m` puts the working directory first: a stray click.py or typing.py must not run
+    safe = getattr(sys.flags, "safe_path", False)  # -P and PYTHONSAFEPATH leave it away themselves
+    sys.path[:] = [entry for entry in (sys.path if safe else sys.path[1:]) if entry] or sys.path
+
+import gc
 from types import ModuleType
 from typing import Any, NoReturn
 
@@ -36,7 +40,4 @@ def main() -> NoReturn:
 
 
 if __name__ == "__main__":
-    # A stray click.py or torch.py in the working directory must not run in our process.
-    here = os.getcwd()
-    sys.path[:] = [entry for entry in sys.path if entry not in ("", here)] or sys.path
     main()

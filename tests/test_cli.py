@@ -156,6 +156,14 @@ def test_a_planted_module_in_the_working_directory_does_not_run(tmp_path: Path) 
     assert (ended.returncode, ended.stdout) == (0, f"envcheck {__version__}\n")
 
 
+@pytest.mark.parametrize("name", ["click", "gettext", "msgspec", "typing", "gc"])
+def test_a_stray_file_in_the_working_directory_does_not_run(tmp_path: Path, name: str) -> None:
+    (tmp_path / f"{name}.py").write_text("open('ran', 'w')")
+    ended = run_envcheck("explain", "EC206", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     reading, writing = os.pipe()
     os.close(reading)

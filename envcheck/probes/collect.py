@@ -30,7 +30,7 @@ _SCRIPT = """
 import os, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it away
 import target
-target.main()
+target.main({ask!r})
 """
 _FILES, _WITH_TORCH = ("target.py", "target_files.py"), ("target_torch.py",)
 
@@ -83,7 +83,7 @@ def _start(system: System, python: str, options: Options, until: float) -> Worke
     # macOS: a framework build leaves this to its children, which would then take themselves for our environment.
     env = {name: value for name, value in system.environ.items() if name != "__PYVENV_LAUNCHER__"}
     files = worker_files(*_FILES, *(_WITH_TORCH if options.torch else ()))
-    return Worker([python, "-B"], _SCRIPT, ask, env, system.cwd(), files)
+    return Worker([python, "-B"], _SCRIPT.format(ask=ask), {}, env, system.cwd(), files)
 
 
 def _gathered(

@@ -14,11 +14,10 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 USER_PATH = [entry for entry in sys.path if os.path.abspath(entry or ".") != FOLDER]
 PYTHON_PATH = os.environ.get("PYTHONPATH", "").split(os.pathsep)
 
-# Our own imports must not pick up a stray json.py of the user's.
+# Our own imports must not pick up a stray sysconfig.py of the user's.
 OWN_PATH = [FOLDER] + [entry for entry in USER_PATH if entry not in PYTHON_PATH]
 sys.path[:] = OWN_PATH
 import gc  # noqa: E402
-import json  # noqa: E402
 
 import target_files  # noqa: E402
 
@@ -44,7 +43,30 @@ def ours(name):
 
 def emit(event, step="", **more):
     """Write one event, in one write."""
-    os.write(events, (json.dumps(dict(more, event=event, step=step)) + "\n").encode("ascii"))
+    os.write(events, (as_json(dict(more, event=event, step=step)) + "\n").encode("ascii"))
+
+
+def as_json(value):
+    """A value of dicts, lists, texts, numbers, booleans and None as JSON, in ASCII (importing `json` takes longer)."""
+    if value is None or isinstance(value, (bool, int, float)):
+        infinite = isinstance(value, float) and not abs(value) < float("inf")
+        return "null" if value is None or infinite else repr(value).lower()
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join(as_json(str(key)) + ": " + as_json(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return "[%s]" % ", ".join(as_json(item) for item in value)
+    text = value if hasattr(value, "isnumeric") else str(value).decode("utf-8", "replace")
+    if repr(text).lstrip("u")[1:-1] == text and '"' not in text and max(text or " ") <= "~":
+        return '"%s"' % text
+    return '"%s"' % "".join(one if " " <= one <= "~" and one not in '"\\' else escaped(one) for one in text)
+
+
+def escaped(one):
+    """A character as JSON escapes it: one UTF-16 unit, or two."""
+    number = ord(one)
+    if number < 0x10000:
+        return "\\u%04x" % number
+    return "\\u%04x\\u%04x" % (0xD800 + ((number - 0x10000) >> 10), 0xDC00 + ((number - 0x10000) & 0x3FF))
 
 
 def attempt(step, work, *arguments):
@@ -102,11 +124,9 @@ def leave_a_trace(limit):
         faulthandler.dump_traceback_later(limit - 0.2, file=trace)
 
 
-def main():
-    """All steps, in order."""
+def main(ask):
+    """All steps, in order. `ask`: `torch`, whether it is imported, and `limit`, the seconds that there are."""
     gc.disable()  # a short life needs no cycle collection, and the import is a quarter faster without
-    with open(os.path.join(FOLDER, "ask.json")) as file:
-        ask = json.load(file)
     leave_a_trace(ask.get("limit", 0))
     emit("hello")
     paths = target_files.Paths(USER_PATH)

@@ -1,23 +1,28 @@
-"""What the examined interpreter is and what is installed in it, from files; no package is imported."""
+"""What the examined interpreter is and what is installed in it, from files; no package is imported.
+
+Plain string work in place of patterns: `re` and `json` would be a third of what this look costs.
+"""
 
 import io
 import os
-import re
 import sys
 import sysconfig
 
 FAMILY = ("torch", "torchvision", "torchaudio", "numpy", "triton")
-RELATED = re.compile(
-    r"torch(?!-envcheck$)|pytorch|functorch|libtorch|triton|nvidia-|cuda|cudnn|nccl|cupy|numpy$|xformers|flash-attn|bitsandbytes"
-    r"|vllm|intel-|dpcpp|mkl|tbb|onemkl|libgomp|llvm-openmp|openmp|libstdcxx|libgcc|-?openmp-mutex|tensorflow|jax"
-    r"|accelerate|transformers|deepspeed|onnxruntime|rocm|hip|pynvml$|pip$|setuptools$|uv$|conda$|mamba$|python$"
-    r"|typing-extensions$|sympy$|mpmath$|filelock$|networkx$|jinja2$|fsspec$|protobuf$"
+RELATED = tuple(
+    "torch pytorch functorch libtorch triton nvidia- cuda cudnn nccl cupy xformers flash-attn bitsandbytes vllm intel-"
+    " dpcpp mkl tbb onemkl libgomp llvm-openmp openmp libstdcxx libgcc openmp-mutex -openmp-mutex tensorflow jax"
+    " accelerate transformers deepspeed onnxruntime rocm hip".split()
 )
+RELATED_WHOLE = frozenset(
+    "numpy cupy pynvml pip setuptools uv conda mamba python typing-extensions sympy mpmath filelock networkx jinja2"
+    " fsspec protobuf".split()
+)
+OURSELVES = "torch-envcheck"
 FIRST = b"torch/__init__.py,"
 ENDINGS = {"win32": (FIRST, b".dll", b".pyd"), "darwin": (FIRST, b".so", b".dylib")}.get(sys.platform, (FIRST, b".so"))
-LITERAL = re.compile(r"""[uU]?(?:'([^'\\]*)'|"([^"\\]*)"|(None|True|False))\s*(?:#.*)?$""")
 CONSTANTS = {"None": None, "True": True, "False": False}
-PINS = re.compile(r"torch|nvidia-|cuda|triton|pytorch|numpy|intel-|rocm", re.IGNORECASE)
+PINS = ("torch", "nvidia-", "cuda", "triton", "pytorch", "numpy", "intel-", "rocm")
 
 
 class Paths:
@@ -70,7 +75,15 @@ def names_in(folder):
 
 def normalised(name):
     """A distribution's name as PyPI compares names."""
-    return re.sub(r"[-_.]+", "-", name).lower()
+    words = name.replace("_", "-").replace(".", "-").lower()
+    while "--" in words:
+        words = words.replace("--", "-")
+    return words
+
+
+def related(name):
+    """Whether a distribution (its normalised name) has to do with torch."""
+    return name in RELATED_WHOLE or (name.startswith(RELATED) and name != OURSELVES)
 
 
 # The interpreter ------------------------------------------------------------------------------------------------
@@ -137,7 +150,7 @@ def tags(library, version):
     """The best tags for wheels with compiled code, best first."""
     short = "%d%d" % sys.version_info[:2]
     python = {"cpython": "cp", "pypy": "pp"}.get(implementation(), implementation()) + short
-    place = re.sub(r"[-.]", "_", sysconfig.get_platform())
+    place = sysconfig.get_platform().replace("-", "_").replace(".", "_")
     if sys.maxsize < 1 << 32:
         place = place.replace("x86_64", "i686").replace("aarch64", "armv7l")
     if place.startswith("linux_") and library == "glibc" and version:
@@ -194,7 +207,7 @@ def distribution(folder, file_name):
     stem, _, version = stem.partition("-") if stem[0] != "-" else ("~" + stem[1:]).partition("-")
     name = normalised(stem)
     # pip renames what it is about to remove, torch to ~orch; an interrupted run leaves it so.
-    if not RELATED.match("t" + name[1:] if name[0] == "~" else name):
+    if not related("t" + name[1:] if name[0] == "~" else name):
         return None
     dist = {"name": name, "version": version.split("-py")[0] or None, "location": folder}
     path = os.path.join(folder, file_name)
@@ -202,11 +215,11 @@ def distribution(folder, file_name):
         dist["installer"] = (read(os.path.join(path, "INSTALLER")) or "").strip() or None
     metadata = read(os.path.join(path, "METADATA" if suffix == ".dist-info" else "PKG-INFO"), 1 << 18)
     if metadata is not None:
-        head = metadata.replace("\r\n", "\n").split("\n\n")[0]
-        stated = re.search(r"^Version: *(\S+)", head, re.MULTILINE)
-        lines = re.findall(r"^Requires-Dist: *(.+)$", head, re.MULTILINE)
-        dist["version"] = dist["version"] or (stated.group(1) if stated else None)
-        dist["requires"] = [line.strip() for line in lines if PINS.match(line) and "extra ==" not in line]
+        head = metadata.replace("\r\n", "\n").split("\n\n")[0].split("\n")
+        stated = [line[len("Version:") :].strip() for line in head if line.startswith("Version:")]
+        needs = [line[len("Requires-Dist:") :].strip() for line in head if line.startswith("Requires-Dist:")]
+        dist["version"] = dist["version"] or (stated or [None])[0]
+        dist["requires"] = [need for need in needs if need.lower().startswith(PINS) and "extra ==" not in need]
     return dist
 
 
@@ -216,11 +229,20 @@ def conda_packages():
     found = []
     for file_name in names_in(folder):
         parts = file_name[: -len(".json")].rsplit("-", 2) if file_name.endswith(".json") else []
-        if len(parts) == 3 and RELATED.match(normalised(parts[0])):
-            channel = re.search(r'"channel"\s*:\s*"([^"]*)"', read(os.path.join(folder, file_name), 8 << 20) or "")
+        if len(parts) == 3 and related(normalised(parts[0])):
+            channel = stated_text(read(os.path.join(folder, file_name), 8 << 20) or "", "channel")
             dist = {"name": parts[0].lower(), "version": parts[1], "build": parts[2], "location": folder}
-            found.append(dict(dist, installer="conda", channel=channel.group(1) if channel else None))
+            found.append(dict(dist, installer="conda", channel=channel))
     return found
+
+
+def stated_text(text, key):
+    """The first text that stands under a key of a JSON object; None where there is none."""
+    for rest in text.split('"%s"' % key)[1:]:
+        colon, quote, value = rest.lstrip().partition('"')
+        if colon.strip() == ":" and quote:
+            return value.split('"')[0]
+    return None
 
 
 # Files of torch, and what stands in their way ---------------------------------------------------------------------
@@ -239,12 +261,17 @@ def genuine(path):
     folder, base = os.path.split(path)
     name = os.path.splitext(base)[0]
     if name == "__init__":
-        if any(re.match(r"_[A-Za-z].*\.(so|pyd|dylib)$", inside) for inside in names_in(folder)):
+        if any(is_extension(inside) for inside in names_in(folder)):
             return True
         folder, name = os.path.split(folder)
-    mark = re.compile(re.escape(normalised(name)) + r"-\d.*-(dist|egg)-info$")
-    metadata = [other for other in names_in(folder) if other.endswith("-info") and other[0].lower() == name[0].lower()]
-    return any(mark.match(normalised(other)) for other in metadata)
+    wanted = normalised(name) + "-"
+    metadata = [normalised(other) for other in names_in(folder) if other.endswith((".dist-info", ".egg-info"))]
+    return any(other.startswith(wanted) and other[len(wanted)].isdigit() for other in metadata)
+
+
+def is_extension(file_name):
+    """Whether a file is compiled code of a package: `_C.cpython-311-x86_64-linux-gnu.so`."""
+    return file_name[:1] == "_" and file_name[1:2].isalpha() and file_name.endswith((".so", ".pyd", ".dylib"))
 
 
 def find(paths, name):
@@ -301,10 +328,11 @@ def torch_files(paths, dists, loaded):
 def stated_build(text):
     """What torch/version.py says, read as text."""
     values = {}
-    for name, value in re.findall(r"^(\w+)\s*(?::[^=\n]*)?=\s*(.+)$", text, re.MULTILINE):
-        literal = LITERAL.match(value)
-        if literal:
-            values[name] = CONSTANTS.get(literal.group(3), literal.group(1) or literal.group(2) or "")
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        name, value = name.partition(":")[0].rstrip(), literal(value.strip())
+        if equals and name.replace("_", "a").isalnum() and value != ():
+            values[name] = value
     if "__version__" not in values:
         return {}
     facts = {name: str(values[name]) if values.get(name) is not None else None for name in ("cuda", "hip", "xpu")}
@@ -312,16 +340,40 @@ def stated_build(text):
     return dict(facts, cuda_known="cuda" in values)
 
 
+def literal(text):
+    """The text or constant that an assignment gives, without the comment behind it; () for anything else."""
+    text = text[1:] if text[:2] in ("u'", 'u"', "U'", 'U"') else text
+    quote = text[:1]
+    if quote in ("'", '"'):
+        value, end, rest = text[1:].partition(quote)
+        plain = end and "\\" not in value and not rest.partition("#")[0].strip()
+        return value if plain else ()
+    return CONSTANTS.get(text.partition("#")[0].strip(), ())
+
+
 def broken_files(folder, path):
     """Libraries and first modules that RECORD names and that are missing or shorter than it says."""
     if path is None:
         return ["torch/__init__.py"]
-    records = [name for name in names_in(folder) if re.match(r"torch-\d.*\.dist-info$", name)]
+    records = [
+        name
+        for name in names_in(folder)
+        if name[:6] == "torch-" and name[6:7].isdigit() and name.endswith(".dist-info")
+    ]
     record = contents(os.path.join(folder, records[0], "RECORD"), 16 << 20) if records else None
-    wanted = re.compile(r"(torch/(?:__init__\.py|[^,]+\.(?:so|dll|pyd|dylib)[.\d]*)),[^,]*,(\d*)")
-    lines = lines_with(record or b"", ENDINGS)
-    sizes = [match.groups() for match in (wanted.match(line.decode("utf-8", "replace")) for line in lines) if match]
-    return [name for name, size in sizes if not whole(os.path.join(folder, name), size)][:20]
+    rows = [line.decode("utf-8", "replace").split(",") for line in lines_with(record or b"", ENDINGS)]
+    sizes = [(row[0], row[-1].strip()) for row in rows if len(row) == 3 and is_torch_code(row[0])]
+    return [
+        name for name, size in sizes if (size.isdigit() or not size) and not whole(os.path.join(folder, name), size)
+    ][:20]
+
+
+def is_torch_code(path):
+    """Whether a path of RECORD is torch's first module or a library of it: `torch/lib/libgomp.so.1`."""
+    if path == "torch/__init__.py":
+        return True
+    stem = path.rstrip("0123456789.")
+    return path.startswith("torch/") and stem.endswith((".so", ".dll", ".pyd", ".dylib"))
 
 
 def lines_with(text, words):
