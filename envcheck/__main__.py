@@ -10,16 +10,24 @@ if __name__ == "__main__":  # `python -m` puts the working directory first: a st
     sys.path[:] = [entry for entry in (sys.path if safe else sys.path[1:]) if entry] or sys.path
 
 import gc
+import os
 from types import ModuleType
 from typing import Any, NoReturn
 
-_SELDOM = ("inspect", "textwrap")
-"""click imports the one to tidy docstrings that we tidy ourselves (7 of the 38 ms of `envcheck --version`), msgspec the
-other for schemas."""
+_SELDOM: dict[str, dict[str, Any]] = {
+    "inspect": {},  # click imports it to tidy docstrings that we tidy ourselves: 7 of the 38 ms of `envcheck --version`
+    "textwrap": {},  # msgspec, for schemas
+    **({"platform": {"system": lambda: os.uname().sysname}} if hasattr(os, "uname") else {}),  # uuid asks this of it
+}
+"""Modules of the standard library that others import and we hardly use, and what is asked of them at once."""
 
 
 class _Later(ModuleType):
-    """Stands in for a module of the standard library that is imported when it is first asked for something."""
+    """Stands in for a module of the standard library that is imported when it is first asked for something else."""
+
+    def __init__(self, name: str, known: dict[str, Any]) -> None:
+        super().__init__(name)
+        self.__dict__.update(known)
 
     def __getattr__(self, name: str) -> Any:
         if sys.modules.get(self.__name__) is self:
@@ -32,8 +40,8 @@ class _Later(ModuleType):
 def main() -> NoReturn:
     """Start quickly, run the command line, leave with its exit code."""
     gc.disable()  # a short life needs no collector of cycles
-    for name in _SELDOM:
-        sys.modules.setdefault(name, _Later(name))
+    for name, known in _SELDOM.items():
+        sys.modules.setdefault(name, _Later(name, known))
     from envcheck.cli import main as run
 
     run()
