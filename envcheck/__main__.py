@@ -25,7 +25,7 @@ _SELDOM: dict[str, dict[str, Any]] = {
 class _Later(ModuleType):
     """Stands in for a module of the standard library that is imported when it is first asked for something else."""
 
-    def __init__(self, name: str, known: dict[str, Any]) -> None:
+    def __init__(self, name: str, **known: Any) -> None:
         super().__init__(name)
         self.__dict__.update(known)
 
@@ -41,7 +41,7 @@ def main() -> NoReturn:
     """Start quickly, run the command line, leave with its exit code."""
     gc.disable()  # a short life needs no collector of cycles
     for name, known in _SELDOM.items():
-        sys.modules.setdefault(name, _Later(name, known))
+        sys.modules.setdefault(name, _Later(name, **known))
     from envcheck.cli import main as run
 
     run()

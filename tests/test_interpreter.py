@@ -119,7 +119,8 @@ def test_what_python_may_name(tmp_path: Path) -> None:
         "3.12": named,
         "~/bin/python3.12": named,
     }.items():
-        assert choose(system, asked)[:2] == (path, "--python")
+        chosen = choose(system, asked)
+        assert (chosen.path, chosen.chosen_by) == (path, "--python")
 
 
 def test_windows_layouts(tmp_path: Path) -> None:

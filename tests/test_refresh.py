@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from envcheck.catalogue import Catalogue
 from envcheck.catalogue.files import DATA, read_table
@@ -72,7 +73,7 @@ def learnt(names: list[str] | None = None) -> Update:
 )  # fmt: skip
 def test_file_names_of_wheels(name: str, told: tuple[str | None, ...] | None) -> None:
     wheel = read(name)
-    assert (None if wheel is None else tuple(wheel)) == told
+    assert (None if wheel is None else astuple(wheel)) == told
 
 
 @given(st.text(max_size=400))

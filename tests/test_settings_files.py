@@ -7,6 +7,7 @@ import pytest
 import yaml as pyyaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
 from envcheck.probes.configfiles import MOST_ENTRIES, Parsed, decode, ini, toml, yaml
 
@@ -20,7 +21,7 @@ def test_ini_as_pip_reads_it() -> None:
     text += "[install]\n--pre: yes"
     parsed = ini(text)
     assert parsed.problems == ()
-    assert [tuple(entry) for entry in parsed.entries] == [
+    assert [astuple(entry) for entry in parsed.entries] == [
         ("global", "index-url", "https://a ; no comment", 3),
         ("global", "extra-index-url", "https://b\nhttps://c", 4),
         ("install", "pre", "yes", 9),
@@ -82,7 +83,7 @@ def test_toml_flattened() -> None:
 def test_yaml_flattened() -> None:
     text = "channels: # mine\n  - conda-forge\n  - https://x/y\ncustom_channels: {pytorch: https://z, 'a b': w}\n"
     text += "ssl_verify: no\nempty:\n"
-    assert [tuple(entry)[1:] for entry in yaml(text).entries] == [
+    assert [astuple(entry)[1:] for entry in yaml(text).entries] == [
         ("channels", "conda-forge", 2),
         ("channels", "https://x/y", 3),
         ("custom_channels.pytorch", "https://z", 4),

@@ -11,7 +11,7 @@ import pytest
 from helpers.faketorch import left_behind
 
 from envcheck.probes.outcome import decode, signal_of
-from envcheck.probes.system import System
+from envcheck.probes.system import ReadResult, System
 
 
 def fake(root: Path, files: dict[str, bytes], **environ: str) -> System:
@@ -33,14 +33,14 @@ def test_files_below_a_fake_root(tmp_path: Path) -> None:
     system = fake(
         tmp_path, {"proc/version": b"Linux\n", "sys/a/b": b"1", "etc/odd": b"a\xffb", "etc/u16": "é".encode("utf-16")}
     )
-    assert system.read("/proc/version") == ("Linux\n", None)
+    assert system.read("/proc/version") == ReadResult("Linux\n", None)
     assert system.read("/etc/odd").text == "a\\xffb"
     assert system.read("/etc/u16").text == "é"
-    assert system.read("/nope") == (None, "ENOENT")
-    assert system.read("/sys/a") == (None, "EISDIR")
-    assert system.read("/proc/version/x") == (None, "ENOTDIR")
-    assert system.read("a\0b") == (None, "EINVAL")
-    assert system.read("/proc/version", cap=3) == ("Lin", "TOOBIG")
+    assert system.read("/nope") == ReadResult(None, "ENOENT")
+    assert system.read("/sys/a") == ReadResult(None, "EISDIR")
+    assert system.read("/proc/version/x") == ReadResult(None, "ENOTDIR")
+    assert system.read("a\0b") == ReadResult(None, "EINVAL")
+    assert system.read("/proc/version", cap=3) == ReadResult("Lin", "TOOBIG")
     assert system.read(str(tmp_path / "proc/version")).text == "Linux\n"
     assert system.listdir("/sys/a") == ("b",)
     assert system.listdir("/nope") is None
@@ -53,7 +53,7 @@ def test_reading_never_blocks_on_a_pipe_or_runs_round_in_links(tmp_path: Path) -
     (tmp_path / "link").symlink_to("../drivers/nvidia")
     system = System(tmp_path, {})
     assert system.read("/fifo").text in ("", None)
-    assert system.read("/loop") == (None, "ELOOP")
+    assert system.read("/loop") == ReadResult(None, "ELOOP")
     assert system.readlink("/link") == "../drivers/nvidia"
     assert system.readlink("/fifo") is None
     assert not system.exists("/link")
@@ -163,7 +163,8 @@ def test_run_of_what_cannot_run(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("no program")
     (tmp_path / "text").chmod(0o755)
     assert System().run([str(tmp_path / "nope")], limit=1).state == "absent"
-    assert System().run([str(tmp_path / "text")], limit=1)[:2] == ("failed", None)
+    ran = System().run([str(tmp_path / "text")], limit=1)
+    assert (ran.state, ran.returncode) == ("failed", None)
     assert System().run([str(tmp_path)], limit=1).detail == "EACCES"
     assert System().run(["a\0b"], limit=1).state == "failed"
 

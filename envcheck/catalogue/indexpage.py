@@ -7,9 +7,10 @@ here. Each `<a` is looked at on its own, up to the next `>`.
 import re
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urljoin
 
+from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 
 MOST_LINKS = 100_000
@@ -23,7 +24,7 @@ ACCEPT = f"{JSON_TYPE}, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0
 _FILE_ENDS = (".whl", ".tar.gz", ".zip", ".conda", ".tar.bz2")
 
 
-class Link(NamedTuple):
+class Link(Plain, frozen=True):
     """A link of a page: its absolute address, and the file name in it (percent signs decoded)."""
 
     url: str
@@ -36,7 +37,7 @@ class Link(NamedTuple):
         return self.name.endswith(_FILE_ENDS)
 
 
-class IndexPage(NamedTuple):
+class IndexPage(Plain, frozen=True):
     """`kind` is `json`, `html` or `unreadable`; the links stand in the page's order."""
 
     kind: str

@@ -1,8 +1,8 @@
 """What the file names of torch's wheels say: release, variant, system, Python. Pure, bounded, never an exception."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.versions import numbers
 
@@ -15,7 +15,7 @@ _MACOS = regex(r"macosx_(\d+)_(\d+)_(x86_64|arm64)$")
 _VARIANT = regex(r"cpu|cu\d{2,4}|rocm\d{1,2}(?:\.\d{1,2}){1,2}|xpu")
 
 
-class WheelName(NamedTuple):
+class WheelName(Plain, frozen=True):
     """One wheel, as its name tells it. `variant` is empty where no label tells it."""
 
     torch: str
@@ -27,7 +27,7 @@ class WheelName(NamedTuple):
     macos: str | None = None
 
 
-class Row(NamedTuple):
+class Row(Plain, frozen=True):
     """Wheels alike, as a row of `releases.toml`."""
 
     torch: str
@@ -77,7 +77,7 @@ def rows(names: Iterable[str]) -> tuple[Row, ...]:
         Row(torch, os, machine, tuple(sorted(found)), told, glibc, macos, os != "macos")
         for (torch, os, machine, told, glibc, macos), found in variants.items()
     ]
-    return tuple(sorted(folded, key=lambda row: (numbers(row.torch), row[1:3], row.variants), reverse=True))
+    return tuple(sorted(folded, key=lambda row: (numbers(row.torch), row.os, row.machine, row.variants), reverse=True))
 
 
 def _python_order(python: str) -> tuple[tuple[int, ...], bool]:

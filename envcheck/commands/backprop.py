@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,6 +11,7 @@ from envcheck.gradients.ask import Ask, make_ask, script
 from envcheck.gradients.judge import judge
 from envcheck.gradients.judge_exact import Book
 from envcheck.gradients.record import Run
+from envcheck.model.base import Plain
 from envcheck.model.facts import Facts, Observation, Python, State, Torch, TorchDevice
 from envcheck.model.gradients import GradientDevice, Gradients
 from envcheck.probes.interpreter import Choice, choose
@@ -27,7 +28,7 @@ _LEAST = 0.5
 """Seconds without which no measurement is begun."""
 
 
-class Measured(NamedTuple):
+class Measured(Plain, frozen=True):
     """A run, the truths that were worked out beside it, and what ended it."""
 
     run: Run
@@ -216,9 +217,11 @@ def deepened(
         state: State = "timeout" if facts.torch.imported else "skipped"
         seen = Observation(look=LOOK, state=state, detail=why)
         return msgspec.structs.replace(facts, observations=(*facts.observations, seen))
-    run, book, last = measure(system, choose(system, python).path, make_ask(), until, watch)
-    whole = msgspec.structs.replace(facts, observations=(*facts.observations, observation(run, last.ms)))
-    return with_gradients(system, whole, judged(run, book))
+    measured = measure(system, choose(system, python).path, make_ask(), until, watch)
+    whole = msgspec.structs.replace(
+        facts, observations=(*facts.observations, observation(measured.run, measured.last.ms))
+    )
+    return with_gradients(system, whole, judged(measured.run, measured.book))
 
 
 def _reduced(device: GradientDevice) -> GradientDevice:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from envcheck.commands.clickwork import command, option
 from envcheck.commands.looking import examine, facts_from, look, looking_options
 from envcheck.commands.world import World
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.model.facts import Facts
 from envcheck.model.report import SEVERITIES, Examination, Report
@@ -22,7 +23,7 @@ JUDGING = 0.4
 """Seconds of the deadline that are kept for judging what was measured, and for the report."""
 
 
-class Asked(NamedTuple):
+class Asked(Plain, frozen=True):
     """The command line."""
 
     python: str | None

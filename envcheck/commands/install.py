@@ -1,12 +1,13 @@
 """`envcheck install`: plan, show, ask, run, look again."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from envcheck.commands.clickwork import command, option
 from envcheck.commands.looking import facts_from, look
 from envcheck.commands.world import World
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.model.facts import Facts
 from envcheck.model.plan import Build, Plan, Rejection, Wish
@@ -26,7 +27,7 @@ _PLANNERS = ("recommend.advice", "recommend.sources", "catalogue.releases", "cat
 SHELLS = ("sh", "cmd", "powershell")
 
 
-class Asked(NamedTuple):
+class Asked(Plain, frozen=True):
     """The command line."""
 
     requirements: tuple[str, ...]
@@ -129,7 +130,7 @@ def install(world: World, /, **given: Any) -> int:
     return carry_out(world, facts, job.plan.build, job.steps, python=asked.python)
 
 
-class Job(NamedTuple):
+class Job(Plain, frozen=True):
     """The plan and all that carries it out."""
 
     plan: Plan
@@ -201,9 +202,9 @@ def _job(world: World, asked: Asked, facts: Facts) -> Job:
     wish = _wish(asked, manager)
     check(wish, world.catalogue)
     plan = resolve(facts, world.catalogue, wish)
-    place = place_of(facts)._replace(has_gpu=not asked.elsewhere)
+    place = place_of(facts).but(has_gpu=not asked.elsewhere)
     if asked.elsewhere:
-        place = place._replace(python="python", prefix=None)
+        place = place.but(python="python", prefix=None)
     packages = _packages(asked)
     if plan.build is None:
         return Job(plan, manager, place, None, packages, (), ())

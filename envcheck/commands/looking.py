@@ -64,7 +64,7 @@ def look(world: World, *, python: str | None, deadline: float, torch: bool, then
     from envcheck.commands.progress import Progress
 
     with Progress(world, deadline) as progress:
-        return collect(world.system, options._replace(watch=progress))
+        return collect(world.system, options.but(watch=progress))
 
 
 def _prepare(world: World, modules: Iterable[str]) -> None:

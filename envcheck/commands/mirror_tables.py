@@ -1,9 +1,9 @@
 """What `envcheck mirrors` prints: the overview, one mirror's page, and the answers of a test."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from envcheck.catalogue.mirrors import Mirror, Record
+from envcheck.model.base import Plain
 from envcheck.model.text import Text, say
 from envcheck.render.table import hanging, table
 from envcheck.render.terminal import Terminal
@@ -12,7 +12,7 @@ from envcheck.render.voice import Voice
 _SHOWN = ("pypi", "torch_wheels", "conda_forge", "pytorch_channel", "nvidia_channel")
 
 
-class Answer(NamedTuple):
+class Answer(Plain, frozen=True):
     """One address that was asked: which mirror and what of it, and how it went."""
 
     mirror: str

@@ -1,12 +1,12 @@
 """`envcheck mirrors test`: which addresses to ask, and what their answers mean."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from envcheck.catalogue.mirrors import Mirror, mirror
 from envcheck.commands.mirror_tables import Answer, kind_name
 from envcheck.commands.progress import Progress
 from envcheck.commands.world import World
+from envcheck.model.base import Plain
 from envcheck.model.text import Text, say
 from envcheck.model.urls import host_of, without_credentials
 from envcheck.probes.measure import Asker, Index, Offer
@@ -16,7 +16,7 @@ _CHANNELS = ("conda_forge",)
 _REPODATA = "noarch/repodata.json"
 
 
-class Question(NamedTuple):
+class Question(Plain, frozen=True):
     """An address to ask: a page of an index, or a file of a channel."""
 
     mirror: str

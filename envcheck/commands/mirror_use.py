@@ -2,10 +2,10 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 from envcheck.catalogue.mirrors import OFFICIAL, Kind, Mirror
 from envcheck.commands.world import World
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Python
 from envcheck.model.text import Text, say
@@ -24,7 +24,7 @@ _CONDA_NAMES: dict[Kind, str] = {"conda_forge": "conda-forge", "pytorch_channel"
 _YES = ("y", "yes", "是", "好")
 
 
-class Wanted(NamedTuple):
+class Wanted(Plain, frozen=True):
     """The edit of one tool's file."""
 
     tool: str

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from envcheck.commands.clickwork import command, option
 from envcheck.commands.doctor import exit_code
 from envcheck.commands.world import World
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.model.facts import Facts
 from envcheck.model.report import Examination
@@ -26,7 +27,7 @@ START = 60.0
 _LARGEST_SEED = 2**31 - 1
 
 
-class Asked(NamedTuple):
+class Asked(Plain, frozen=True):
     """The command line."""
 
     python: str | None

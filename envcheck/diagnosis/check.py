@@ -6,16 +6,16 @@ through the translations.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from envcheck.diagnosis.case import Case
+from envcheck.model.base import Plain
 from envcheck.model.report import Confidence, Evidence, Finding, Fix, Severity
 from envcheck.model.text import Text
 
 Judge = Callable[[Case], Iterator[Finding]]
 
 
-class Check(NamedTuple):
+class Check(Plain, frozen=True):
     """One code. Calling it judges a case.
 
     `cause`: slug of the cause that it names, None for a symptom or a hint. `needs`: names of `Case` properties

@@ -7,9 +7,10 @@ is unknown as well.
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from envcheck.catalogue import Catalogue
+from envcheck.model.base import Plain
 from envcheck.model.facts import (
     ApiStatus,
     DeviceNode,
@@ -34,7 +35,7 @@ _ABSENT = "No such file"
 """What is not there has nothing to say; facts tell it, and no signature needs to be read for it."""
 
 
-class Card(NamedTuple):
+class Card(Plain, frozen=True):
     """A GPU that torch's kernels would run on: where it stands in the facts, and what is known of it."""
 
     fact: str

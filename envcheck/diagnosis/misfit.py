@@ -1,17 +1,18 @@
 """GPUs that a build of torch has no code for, from facts and from torch's own warnings."""
 
 from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from envcheck.diagnosis import exhibits
 from envcheck.diagnosis.case import Case
+from envcheck.model.base import Plain
 from envcheck.model.report import Confidence, Evidence
 from envcheck.model.versions import capability, numbers
 
 Direction = Literal["too_new", "too_old", "fits"]
 
 
-class Misfit(NamedTuple):
+class Misfit(Plain, frozen=True):
     """A GPU and how it stands to the build: `fits` is a warning that is not to be believed."""
 
     name: str

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from envcheck.diagnosis.case import Case
+from envcheck.model.base import Plain
 from envcheck.model.facts import Package
 from envcheck.model.patterns import regex
 from envcheck.model.versions import numbers
@@ -15,7 +15,7 @@ _EXACT = regex(
 _PLATFORMS = {"linux": ("Linux", "linux"), "windows": ("Windows", "win32"), "macos": ("Darwin", "darwin")}
 
 
-class Pin(NamedTuple):
+class Pin(Plain, frozen=True):
     """A requirement of a distribution for exactly one version, and what is installed."""
 
     by: Package

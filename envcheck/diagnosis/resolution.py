@@ -1,10 +1,11 @@
 """What an index is to blame for when an installer finds no torch; the machine's share is answered in `unmet`. Pure."""
 
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from envcheck.diagnosis.machine import Machine
 from envcheck.diagnosis.unmet import Unmet, reasons, unmet
+from envcheck.model.base import Plain
 from envcheck.model.facts import Message
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence
@@ -31,7 +32,7 @@ _SOURCES_ONLY = "0.1.2"
 _ACCELERATOR = regex(r"cu\d|rocm|xpu")
 
 
-class Verdict(NamedTuple):
+class Verdict(Plain, frozen=True):
     """Whose fault it is, how sure, and the request that failed."""
 
     fault: Fault

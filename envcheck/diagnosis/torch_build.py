@@ -3,13 +3,13 @@
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
 
 from envcheck.catalogue.software import limit
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.exhibits import fact as saw
 from envcheck.diagnosis.exhibits import heard, pci
 from envcheck.diagnosis.packages import conda_packages, local, package
+from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 
@@ -25,7 +25,7 @@ _CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*
 _CONDA_CPU = regex(r"(?:^|_)cpu(?:_|$)|^cpu")
 
 
-class CpuBuild(NamedTuple):
+class CpuBuild(Plain, frozen=True):
     """Why torch has no CUDA here, how sure that is, and what shows it."""
 
     cause: str

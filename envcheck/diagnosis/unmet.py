@@ -5,9 +5,10 @@ What the index is to blame for (a folder or a tag that does not exist, a mirror 
 
 import re
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from envcheck.diagnosis.machine import Machine
+from envcheck.model.base import Plain
 from envcheck.model.facts import Message
 from envcheck.model.patterns import regex
 from envcheck.model.plan import Build
@@ -41,7 +42,7 @@ _SOURCE_ONLY = regex(r"0\.1\.2(?:\.?post\d)?")
 _INDEX_VARIANT = regex(r"/whl/(?:nightly/)?(cu\d{2,3}|rocm[\d.]{1,6}|cpu|xpu)\b")
 
 
-class Unmet(NamedTuple):
+class Unmet(Plain, frozen=True):
     """A requirement that no offered version met."""
 
     message: Message
@@ -56,7 +57,7 @@ class Unmet(NamedTuple):
     """Whether any other index was asked, too."""
 
 
-class Reason(NamedTuple):
+class Reason(Plain, frozen=True):
     """Whose fault it is, how sure, and the build whose needs show it."""
 
     blame: Blame

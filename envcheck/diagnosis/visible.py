@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
+
+from envcheck.model.base import Plain
 
 Flaw = Literal["empty", "negative", "beyond", "unknown", "repeated", "not_a_device"]
 
 
-class Visible(NamedTuple):
+class Visible(Plain, frozen=True):
     """The devices left (None: cannot be told), and the first entry that CUDA stops at, with its flaw."""
 
     left: int | None

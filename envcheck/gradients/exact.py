@@ -7,13 +7,13 @@ forward-mode differentiation; torch has no part in it.
 
 from collections.abc import Sequence
 from math import prod
-from typing import NamedTuple
 
 from msgspec import structs
 
 from envcheck.gradients import exact_arithmetic, exact_moves, exact_products
 from envcheck.gradients.dual import Dual, Grid, slope_of, value_of
 from envcheck.gradients.recipe import Case, Recipe, case_of, grids
+from envcheck.model.base import Plain
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe for recipe in (*exact_products.RECIPES, *exact_moves.RECIPES, *exact_arithmetic.RECIPES)
@@ -22,7 +22,7 @@ OUT = "out"
 NAN = float("nan")
 
 
-class Tensor(NamedTuple):
+class Tensor(Plain, frozen=True):
     """Expected numbers of one tensor: the output, or the gradient of the leaf of that name."""
 
     name: str
@@ -30,7 +30,7 @@ class Tensor(NamedTuple):
     values: Sequence[float]
 
 
-class Pass(NamedTuple):
+class Pass(Plain, frozen=True):
     """What one forward and backward pass must give. NaN stands where an upstream NaN must come through.
 
     `may_be_nan`: elsewhere a NaN is allowed (an algorithm may spread it, 0 times NaN is NaN).
@@ -99,7 +99,7 @@ class Truth:
             if tensor.name != OUT:
                 values = [NAN if offset + place in touched else value for place, value in enumerate(values)]
                 offset += len(values)
-            tensors.append(tensor._replace(values=values))
+            tensors.append(tensor.but(values=values))
         return Pass(tuple(tensors), may_be_nan=True)
 
     def large(self) -> dict[str, tuple[Tensor, bool]]:
@@ -112,7 +112,7 @@ class Truth:
         for tensor in self.run("first").tensors:
             if not repeats[tensor.name]:
                 sums = [whole * each + more for each, more in zip(tensor.values, part[tensor.name], strict=True)]
-                tensor = tensor._replace(values=sums)  # noqa: PLW2901 - the same tensor, of the whole batch
+                tensor = tensor.but(values=sums)  # noqa: PLW2901 - the same tensor, of the whole batch
             expected[tensor.name] = (tensor, repeats[tensor.name])
         return expected
 

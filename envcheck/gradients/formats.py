@@ -3,10 +3,11 @@
 import struct
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from envcheck.model.base import Plain
 
 
-class Format(NamedTuple):
+class Format(Plain, frozen=True):
     """A binary format. `precision` counts the leading bit: the unit roundoff is 2**-precision."""
 
     name: str

@@ -1,7 +1,7 @@
 """Judge a run: every measurement held against what it must be, device by device."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from msgspec import ValidationError, convert, structs, to_builtins
 
@@ -15,6 +15,7 @@ from envcheck.gradients.judge_lesson import judge_lesson
 from envcheck.gradients.judge_random import Leg, judge_random, judge_reference, reference_legs
 from envcheck.gradients.precision import announced_bits, read_precision, subnormals_kept
 from envcheck.gradients.record import Run
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.model.gradients import (
     Epoch,
@@ -30,7 +31,7 @@ from envcheck.model.text import say
 Result = TypeVar("Result")
 
 
-class Step(NamedTuple):
+class Step(Plain, frozen=True):
     """A measured step: its name, the words of it, and its value or its exception."""
 
     name: str

@@ -1,16 +1,17 @@
 """Judge the random layer: results against the float64 reference, and that reference against its own derivative."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from envcheck.gradients.bits import inflate, place_of, split
 from envcheck.gradients.formats import FORMATS, as_hex, ulps, unpack
 from envcheck.gradients.limits import ELEMENT, REFERENCE, SLOPE
 from envcheck.gradients.measure import Deviation, deviation
+from envcheck.model.base import Plain
 from envcheck.model.gradients import GradientCase, Parting, TrueReference
 
 
-class Leg(NamedTuple):
+class Leg(Plain, frozen=True):
     """One tensor of the reference."""
 
     name: str

@@ -15,10 +15,11 @@ before any single number is out of its bounds.
 
 from collections.abc import Sequence
 from math import inf, isfinite, sqrt
-from typing import NamedTuple
+
+from envcheck.model.base import Plain
 
 
-class Deviation(NamedTuple):
+class Deviation(Plain, frozen=True):
     """How far one tensor is from its reference: the worst number, where it is, and the systematic part."""
 
     error: float

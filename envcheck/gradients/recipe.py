@@ -1,11 +1,11 @@
 """How a case of the exact layer is described, and how its operands are drawn."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from envcheck.gradients.draw import Draw
 from envcheck.gradients.dual import Grid
-from envcheck.model.base import Value
+from envcheck.model.base import Plain, Value
 
 Palette = Callable[[Draw, int], list[int]]
 Operands = Mapping[str, Grid]
@@ -48,7 +48,7 @@ def below(bound: int) -> Palette:
     return lambda draw, count: draw.choices(range(bound), count)
 
 
-class Part(NamedTuple):
+class Part(Plain, frozen=True):
     """One operand: its shape in the wide case and in the narrow one, and what it is drawn from.
 
     A part that is not `shared` has the batch as its first axis (`ROWS` rows in the narrow case). `pins` are elements
@@ -64,7 +64,7 @@ class Part(NamedTuple):
     narrow_palette: Palette | None = None
 
 
-class Recipe(NamedTuple):
+class Recipe(Plain, frozen=True):
     """A case: what torch is asked to do (`op` with `args`) and the same in Python (`truth`).
 
     `batched`: the output's first axis is the batch; otherwise the output is one sum over the batch. `large`: rows do

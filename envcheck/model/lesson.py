@@ -1,10 +1,11 @@
 """The lesson: back-propagation by hand, every number of it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from envcheck.model.base import Plain
 
 
-class ChainRule(NamedTuple):
+class ChainRule(Plain, frozen=True):
     """One application of the chain rule at the point `s`: the values on the way, each link's derivative, the result."""
 
     point: float
@@ -13,7 +14,7 @@ class ChainRule(NamedTuple):
     derivative: float
 
 
-class NetPass(NamedTuple):
+class NetPass(Plain, frozen=True):
     """Every number of one forward and one backward pass through a net of two layers, in their order."""
 
     x: Sequence[float]
@@ -29,7 +30,7 @@ class NetPass(NamedTuple):
     """Of each parameter, of x and of the target; row-major."""
 
 
-class LoopStep(NamedTuple):
+class LoopStep(Plain, frozen=True):
     """One step of the loop: the pair, its loss, its gradient 2*x*(w*x - y), and w after the update."""
 
     x: float
@@ -39,7 +40,7 @@ class LoopStep(NamedTuple):
     w: float
 
 
-class Loop(NamedTuple):
+class Loop(Plain, frozen=True):
     """The whole training of y = w * x: how it starts, the prediction before and after, and every step."""
 
     start: float
@@ -56,7 +57,7 @@ class Loop(NamedTuple):
         return [(sum(step.loss for step in group) / self.pairs, group[-1].w) for group in groups]
 
 
-class Lesson(NamedTuple):
+class Lesson(Plain, frozen=True):
     """All of it: two chain rules, the net, the loop."""
 
     one_path: ChainRule

@@ -5,8 +5,8 @@ path), and its import costs more than everything here.
 """
 
 import re
-from typing import NamedTuple
 
+from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 
 HIDDEN = "****"
@@ -19,7 +19,7 @@ _BLANK = regex(r"[\s\x00-\x1f\x7f]")
 _LONGEST = 2048
 
 
-class Address(NamedTuple):
+class Address(Plain, frozen=True):
     """The parts of an address; `port` None: the scheme's own. `host` is lower case, an IPv6 one without brackets."""
 
     scheme: str

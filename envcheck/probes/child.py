@@ -6,8 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, TYPE_CHECKING, NamedTuple, Union
+from typing import IO, TYPE_CHECKING, Union
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import State
 from envcheck.probes.outcome import decode, error_name, since, verdict
 
@@ -25,7 +26,7 @@ SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
 """As everywhere: importing `signal` for them takes a millisecond."""
 
 
-class Ran(NamedTuple):
+class Ran(Plain, frozen=True):
     """How a program ended. `returncode` is None when it never ran or had to be killed."""
 
     state: State

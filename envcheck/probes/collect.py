@@ -8,11 +8,12 @@ answer and nothing else.
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from envcheck import __version__
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Facts, Message, Observation, Python, State
 from envcheck.model.shell import join
@@ -45,7 +46,7 @@ class Watch(Protocol):
         """A look has ended, however."""
 
 
-class Options(NamedTuple):
+class Options(Plain, frozen=True):
     """What to look at: `python` as given to `--python`, `deadline` in seconds for all looks together.
 
     `meanwhile` is called in a thread of its own once the looks are under way: work for the time of waiting.
@@ -135,7 +136,7 @@ def _together(system: System, options: Options, python: Python, result: WorkerRe
     return redact(whole, secrets_of(system))
 
 
-class Part(NamedTuple):
+class Part(Plain, frozen=True):
     """Some of the facts, by the names that they have in `Facts`."""
 
     facts: dict[str, Any] = {}

@@ -3,8 +3,9 @@
 import codecs
 import sys
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
+from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 
 MOST_ENTRIES = 500
@@ -14,7 +15,7 @@ _PLAIN = regex(r"[\w.-]{1,60}")
 _LINE = regex(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 
 
-class Entry(NamedTuple):
+class Entry(Plain, frozen=True):
     """One value of a file; a list has an entry for each item. `line` counts from 1, 0 is unknown."""
 
     section: str
@@ -23,7 +24,7 @@ class Entry(NamedTuple):
     line: int
 
 
-class Parsed(NamedTuple):
+class Parsed(Plain, frozen=True):
     """What a file says, in its order, and why its own tool would refuse it (empty: it would not)."""
 
     entries: tuple[Entry, ...] = ()
@@ -85,7 +86,7 @@ class _Ini:
         """Read one line that is neither empty nor a comment."""
         if self._open and indent > self._indent:
             last = self.entries[-1]
-            self.entries[-1] = last._replace(value=f"{last.value}\n{line}" if last.value else line)
+            self.entries[-1] = last.but(value=f"{last.value}\n{line}" if last.value else line)
             return
         self._indent, self._open = indent, False
         if line.startswith("[") and "]" in line[2:]:
@@ -157,7 +158,7 @@ def _line_with(lines: list[str], value: str) -> int:
 # YAML: conda --------------------------------------------------------------------------------------------------
 
 
-class _Node(NamedTuple):
+class _Node(Plain, frozen=True):
     """A value and its line: a scalar's text, a list of nodes, or a mapping's pairs of nodes."""
 
     value: "str | list[_Node] | list[tuple[_Node, _Node]]"
@@ -236,7 +237,7 @@ def _paired(node: _Node, problems: list[str]) -> _Node:
         if name in seen and name != "<<":
             problems.append(f"line {key.line}: `{shown(name)}` twice")
         seen.add(name)
-    return node._replace(value=pairs)
+    return node.but(value=pairs)
 
 
 def _flat(top: _Node) -> tuple[Entry, ...]:

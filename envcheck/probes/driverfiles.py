@@ -6,8 +6,9 @@ All of it together takes a few milliseconds and works when the driver itself han
 import re
 import time
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import Literal
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import DeviceNode, Gpu, KernelModule, Observation, Sighting
 from envcheck.model.patterns import regex
 from envcheck.probes import registry
@@ -35,7 +36,7 @@ MAX_GPUS = 64
 OPEN_LIMIT = 1.0
 
 
-class Seen(NamedTuple):
+class Seen(Plain, frozen=True):
     """What the files said; None: they could not be looked at."""
 
     modules: tuple[KernelModule, ...] | None

@@ -10,8 +10,9 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError, Exit
 from envcheck.model.text import Text, say
 from envcheck.probes.rewrite import Edit
@@ -23,7 +24,7 @@ _ABSENT = ".new"
 _MARK = ".envcheck-"
 
 
-class Original(NamedTuple):
+class Original(Plain, frozen=True):
     """A file as it was found. `data` None: it is not there. `place` is where it really lies, links followed."""
 
     path: str
@@ -33,7 +34,7 @@ class Original(NamedTuple):
     owner: tuple[int, int] | None
 
 
-class Change(NamedTuple):
+class Change(Plain, frozen=True):
     """What a file would become: `after` None removes it. `spent` are backups that this one takes the place of."""
 
     original: Original

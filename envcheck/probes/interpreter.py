@@ -16,8 +16,8 @@ Every candidate is recorded, with what its files say about torch. Nothing is run
 import re
 import sys
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Environment
 from envcheck.model.patterns import regex
@@ -31,7 +31,7 @@ _SHEBANG = regex(r"#!\s*(\S[^\n]*)|'''exec' \"?([^\"'\n]+?)\"? \"\$0\"")
 _TOOL_MARKS = ("uv-receipt.toml", "pipx_metadata.json")
 
 
-class Choice(NamedTuple):
+class Choice(Plain, frozen=True):
     """The interpreter to examine, why this one, and the others that could have been meant."""
 
     path: str

@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from envcheck.catalogue.indexpage import ACCEPT, IndexPage, parse
+from envcheck.model.base import Plain
 from envcheck.model.urls import host_of, without_credentials
 from envcheck.probes.proxies import Proxies, find, for_request
 from envcheck.probes.system import Fetched, System
@@ -20,7 +21,7 @@ Work = TypeVar("Work")
 Done = TypeVar("Done")
 
 
-class Offer(NamedTuple):
+class Offer(Plain, frozen=True):
     """One address of a file: whether it is really served there, and how well."""
 
     url: str
@@ -35,7 +36,7 @@ class Offer(NamedTuple):
     proxy: str | None = None
 
 
-class Index(NamedTuple):
+class Index(Plain, frozen=True):
     """A page of an index: whether it lists files, and where they would come from."""
 
     url: str
@@ -86,7 +87,7 @@ class Asker:
         proxy = for_request(self._proxies, offer.url)
         got = self._system.fetch(offer.url, limit=limit, cap=SAMPLE, headers=asked, proxy=proxy)
         why = _error(got, cut_is_fine=True) or (None if _is_file(offer.url, got.body) else "NOT A FILE")
-        return offer._replace(
+        return offer.but(
             ok=why is None,
             why=why,
             host=host_of(got.url) or offer.host,

@@ -169,7 +169,7 @@ def _ask(system: System, found: Proxies, way: Route, named: str, limit: float) -
     proxy = in_force(found.shared) if way.proxy else None
     start = named.partition("://")[0] + "://" if "://" in named else "https://"
     rest = named.partition("://")[2].partition("/")[0].rpartition("@")[2] or way.host
-    answer = system.fetch(start + rest + "/", method="HEAD", limit=limit, cap=65536, proxy=proxy and proxy.url)
+    answer = system.fetch(start + rest + "/", method="HEAD", limit=limit, cap=65536, proxy=proxy.url if proxy else None)
     return msgspec.structs.replace(
         way, address=addresses[0] if addresses else None, error=_failure(answer, through=proxy is not None), asked=True
     )

@@ -6,8 +6,9 @@ a library that lies must not become a fact.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import ApiStatus, Gpu, Library, Observation, Sighting, State
 from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
@@ -37,7 +38,7 @@ MAX_GPUS = 64
 MAX_NAME = 256
 
 
-class Answers(NamedTuple):
+class Answers(Plain, frozen=True):
     """What NVML and libcuda said, as facts."""
 
     gpus: tuple[Gpu, ...] | None
@@ -50,7 +51,7 @@ class Answers(NamedTuple):
     libcuda: Observation
 
 
-class Names(NamedTuple):
+class Names(Plain, frozen=True):
     """The libraries that the worker was asked to load, best first; `root` is cut from what it says about paths."""
 
     nvml: Sequence[str]

@@ -1,8 +1,8 @@
 """Which proxies are configured, where, and for which hosts they are passed over. Nothing is contacted."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import Setting
 from envcheck.model.urls import is_loopback, split
 from envcheck.probes.system import System
@@ -11,7 +11,7 @@ ENVIRONMENT_SCHEMES = ("http", "https", "all")
 _REGISTRY = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Internet Settings"
 
 
-class Configured(NamedTuple):
+class Configured(Plain, frozen=True):
     """One configured proxy; `url` still has its credentials and must not leave the probes with them."""
 
     scheme: str
@@ -20,7 +20,7 @@ class Configured(NamedTuple):
     tool: str | None = None
 
 
-class Bypass(NamedTuple):
+class Bypass(Plain, frozen=True):
     """Which hosts go past the proxies: NO_PROXY's suffixes, or the patterns of an operating system."""
 
     items: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Bypass(NamedTuple):
         return any(item == "*" or any(_ends_with(name, item) for name in names) for item in self.items)
 
 
-class Proxies(NamedTuple):
+class Proxies(Plain, frozen=True):
     """The proxies that everybody takes, and who is passed over."""
 
     shared: tuple[Configured, ...] = ()

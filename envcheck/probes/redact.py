@@ -8,10 +8,11 @@ redacted facts too. The home directory becomes `~` and the user's name in a path
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import Facts
 from envcheck.model.patterns import regex
 from envcheck.model.shell import HOME, USER
@@ -49,7 +50,7 @@ _GROUPS = frozenset(
 _ADDRESS_ROOMS = frozenset(("proxies", "routes", "settings"))
 
 
-class Secrets(NamedTuple):
+class Secrets(Plain, frozen=True):
     """What is replaced wherever it stands: exact texts, and directories and names at the edges of words."""
 
     homes: tuple[str, ...] = ()

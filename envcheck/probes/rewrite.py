@@ -5,8 +5,9 @@ An edit puts in what is asked for and leaves every other byte alone; one that wo
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
+from envcheck.model.base import Plain
 from envcheck.model.errors import EnvcheckError
 from envcheck.model.text import say
 from envcheck.probes.configfiles import Entry, Parsed
@@ -15,7 +16,7 @@ Place = tuple[str, str]
 """Section and key."""
 
 
-class Edit(NamedTuple):
+class Edit(Plain, frozen=True):
     """What to put into a tool's file: the lines as one would type them into an empty one, and the edit of a text.
 
     `rewrite` raises EnvcheckError for a text that its own tool cannot read, or that is not safe to edit.

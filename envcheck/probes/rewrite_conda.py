@@ -3,8 +3,9 @@
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from envcheck.model.base import Plain
 from envcheck.probes.configfiles import lines_of, yaml
 from envcheck.probes.rewrite import Edit, append, checked, close_last, line_end, readable, refuse, values
 
@@ -35,7 +36,7 @@ def conda_channels(custom: Mapping[str, str], defaults: Iterable[str]) -> Edit:
     return Edit(tuple(block), rewrite)
 
 
-class _Span(NamedTuple):
+class _Span(Plain, frozen=True):
     """A node: where its text begins and ends (line, column), and its children (pairs for a mapping)."""
 
     kind: str

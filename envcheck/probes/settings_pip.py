@@ -5,8 +5,8 @@ Order and names as pip 26.3 has them (its `Configuration` and `appdirs`): the co
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import Python, Setting
 from envcheck.probes.configfiles import ini
 from envcheck.probes.settings_reader import Reader, clean, in_force, join, origin
@@ -22,7 +22,7 @@ KEYS = (
 _SECTIONS = ("global", "install", ":env:")
 
 
-class _Row(NamedTuple):
+class _Row(Plain, frozen=True):
     section: str
     key: str
     value: str

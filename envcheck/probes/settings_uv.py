@@ -89,7 +89,7 @@ def _project_file(system: System, project: str) -> str | None:
 def _below(entries: Iterable[Entry], table: str) -> Iterator[Entry]:
     for entry in entries:
         if entry.section == table or entry.section.startswith((f"{table}.", f"{table}[")):
-            yield entry._replace(section=entry.section.removeprefix(table).lstrip("."))
+            yield entry.but(section=entry.section.removeprefix(table).lstrip("."))
 
 
 def _rows(path: str, entries: tuple[Entry, ...]) -> Iterator[Setting]:

@@ -6,8 +6,8 @@ is kept as a message. It runs by a trusted absolute path, for a bounded time, wi
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import ApiStatus, Gpu, Message, Observation, Sighting
 from envcheck.model.patterns import regex
 from envcheck.probes.child import Ran
@@ -40,7 +40,7 @@ _STATES = (
 """What stands in a field, or in place of a row, of a GPU that does not answer."""
 
 
-class Table(NamedTuple):
+class Table(Plain, frozen=True):
     """What `--query-gpu` printed: the GPUs, the driver's version, and every line that was no row."""
 
     gpus: tuple[Gpu, ...]
@@ -48,7 +48,7 @@ class Table(NamedTuple):
     other: tuple[str, ...]
 
 
-class Answer(NamedTuple):
+class Answer(Plain, frozen=True):
     """What nvidia-smi said; `gpus` None: it listed nothing that can be relied on."""
 
     gpus: tuple[Gpu, ...] | None
@@ -135,7 +135,7 @@ def _lines(text: str) -> Iterator[str]:
             yield stripped
 
 
-class _Row(NamedTuple):
+class _Row(Plain, frozen=True):
     gpu: Gpu
     driver: str | None
 

@@ -12,8 +12,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import DeviceNode
 from envcheck.probes.child import Ran, run
 from envcheck.probes.outcome import decode, error_name, since
@@ -22,14 +23,14 @@ from envcheck.probes.permissions import group_name, open_error, writable_by_othe
 Result = TypeVar("Result")
 
 
-class ReadResult(NamedTuple):
+class ReadResult(Plain, frozen=True):
     """A file's text, or the name of the error; both when it was longer than the cap (`TOOBIG`, the beginning)."""
 
     text: str | None
     error: str | None
 
 
-class Fetched(NamedTuple):
+class Fetched(Plain, frozen=True):
     """What a server answered. `body` is unpacked; `headers` have lower-case names.
 
     `error`: None, `DNS`, `REFUSED`, `TIMEOUT`, `TLS`, `RESET`, `PROXY`, `TOOBIG`, `REDIRECTS`, `DOWNGRADE`,

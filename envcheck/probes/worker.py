@@ -13,10 +13,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import State
 from envcheck.probes.child import CONSOLE, SIGKILL, Process, end, kill, spawn_quietly, wait_exit
 from envcheck.probes.events import Log
@@ -37,7 +38,7 @@ KEPT = 32768
 """Bytes of output that a result carries: this many of the beginning and of the end."""
 
 
-class WorkerResult(NamedTuple):
+class WorkerResult(Plain, frozen=True):
     """How a worker ended, and everything that it said before.
 
     `state`: `ok` when it said bye; `timeout`, `crashed` (a signal, or an exit in mid-step), `failed` (it never

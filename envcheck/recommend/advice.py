@@ -1,11 +1,11 @@
 """What is said beside a plan: why this build, what would allow a newer one, and what would make anything fit."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from envcheck.catalogue import Catalogue
+from envcheck.model.base import Plain
 from envcheck.model.plan import Build, Wish
 from envcheck.model.text import Text, say
 from envcheck.model.versions import numbers
@@ -18,7 +18,7 @@ Verdicts = Sequence[tuple[Build, tuple[tuple[str, Text], ...]]]
 _CHANGEABLE = ("driver", "python", "libc", "os-version")
 
 
-class Change(NamedTuple):
+class Change(Plain, frozen=True):
     """Something that a person can change, and the build that it would allow."""
 
     rules: frozenset[str]

@@ -5,9 +5,10 @@ index with `+cpu` wheels must not win), the wheel's own address where two builds
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from envcheck.catalogue import Catalogue
+from envcheck.model.base import Plain
 from envcheck.model.facts import Facts
 from envcheck.model.plan import Build, Plan
 from envcheck.model.report import Fix
@@ -21,7 +22,7 @@ MANAGERS: tuple[Manager, ...] = ("pip", "uv", "conda", "mamba", "pixi", "poetry"
 COMPANIONS = ("torchvision", "torchaudio")
 
 
-class Step(NamedTuple):
+class Step(Plain, frozen=True):
     """A command to run, with what it does and the variables that must be set for it."""
 
     what: Text
@@ -40,7 +41,7 @@ class Step(NamedTuple):
         return "; ".join([f"$Env:{name} = '{value}'" for name, value in self.variables] + [line])
 
 
-class Place(NamedTuple):
+class Place(Plain, frozen=True):
     """Where to install: an interpreter, or a conda environment by its prefix (None: a new one named `torch`)."""
 
     python: str = "python"

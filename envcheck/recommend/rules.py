@@ -1,10 +1,10 @@
 """The rules that drop builds: each names itself and says why, in order from the least to the most changeable."""
 
 from collections.abc import Callable, Hashable, Iterator
-from typing import NamedTuple
 
 from envcheck.catalogue import Catalogue
 from envcheck.catalogue.drivers import reaches
+from envcheck.model.base import Plain
 from envcheck.model.plan import Build, Wish
 from envcheck.model.text import Text, say
 from envcheck.model.versions import at_least, capability
@@ -23,7 +23,7 @@ def kind_of(build: Build) -> Accelerator | None:
     return {"xpu": "intel", "mps": "apple"}.get(build.variant)  # type: ignore[return-value]  # names of the type
 
 
-class Rule(NamedTuple):
+class Rule(Plain, frozen=True):
     """A rule's name, what of a build it looks at, and its judgement: None when it has nothing against the build."""
 
     name: str

@@ -1,10 +1,11 @@
 """The machine in one line an area: what was seen there, and the worst finding about it. Shared by the faces."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
+from envcheck.model.base import Plain
 from envcheck.model.facts import Facts, Observation, TorchDevice
 from envcheck.model.report import SEVERITIES, Examination, Finding
 from envcheck.model.text import Text, say
@@ -17,7 +18,7 @@ _ABOUT_GPUS = ("gpu", "mig", "unified-memory")
 _COMPANIONS = ("torchvision", "torchaudio")
 
 
-class Area(NamedTuple):
+class Area(Plain, frozen=True):
     """One line of the overview (more when GPUs differ), with the codes of the findings about it."""
 
     name: Text
@@ -26,7 +27,7 @@ class Area(NamedTuple):
     codes: tuple[str, ...]
 
 
-class _Seen(NamedTuple):
+class _Seen(Plain, frozen=True):
     """What the facts alone say of an area."""
 
     mark: Mark
@@ -45,7 +46,7 @@ def _bounded(area: Area) -> Area:
     more = len(area.lines) - _MOST_LINES
     if more < 1:
         return area
-    return area._replace(lines=(*area.lines[:_MOST_LINES], (say("and {count} more", count=more),)))
+    return area.but(lines=(*area.lines[:_MOST_LINES], (say("and {count} more", count=more),)))
 
 
 def area_of(finding: Finding) -> str:

@@ -1,10 +1,10 @@
 """A plan as text for a screen and as JSON."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TextIO
+from typing import TextIO
 
 from envcheck import __version__
-from envcheck.model.base import Value
+from envcheck.model.base import Plain, Value
 from envcheck.model.plan import Build, Plan, Rejection
 from envcheck.model.report import Fix
 from envcheck.model.text import Text, say
@@ -16,7 +16,7 @@ from envcheck.render.voice import Voice
 READABLE = 100
 
 
-class Shown(NamedTuple):
+class Shown(Plain, frozen=True):
     """What is shown: the plan, the steps that carry it out, and remarks on the way there (mirrors, settings)."""
 
     plan: Plan

@@ -1,11 +1,11 @@
 """What the checks of gradients share: the cases that went wrong, how they are shown, what to do about them."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.exhibits import fact
+from envcheck.model.base import Plain
 from envcheck.model.gradients import GradientCase, GradientDevice, Gradients, Layer
 from envcheck.model.partings import number
 from envcheck.model.report import Evidence, Fix
@@ -15,7 +15,7 @@ NEEDS = ("gradients",)
 SHOWN = 3
 
 
-class Bad(NamedTuple):
+class Bad(Plain, frozen=True):
     """The cases of one device that a check is about."""
 
     device: GradientDevice

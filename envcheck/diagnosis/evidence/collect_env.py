@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable
 from itertools import islice
-from typing import NamedTuple
 
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.listings import conda_row, package_seen
 from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.model.base import Plain
 from envcheck.model.facts import Tool
 from envcheck.model.patterns import regex
 
@@ -16,7 +16,7 @@ _GPU = regex(r"^\s{0,8}GPU (?P<index>\d{1,3})\s{0,2}:\s{0,2}(?P<name>.+?)\s*$")
 _PACKAGE = regex(r"^\s{0,8}\[(?P<tool>pip3?|conda)\]\s+(?P<row>\S.*)$")
 
 
-class Entry(NamedTuple):
+class Entry(Plain, frozen=True):
     """One understood `Key: value` line: the value trimmed, where it stood, and where its facts go."""
 
     value: str

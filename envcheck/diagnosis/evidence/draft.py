@@ -1,11 +1,12 @@
 """Facts in the making: values with the line each came from, several for one fact where the text contradicts itself."""
 
 import re
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.base import Plain
 from envcheck.model.facts import (
     ApiStatus,
     Facts,
@@ -38,7 +39,7 @@ _TELLING = regex(
 )
 
 
-class _Seen(NamedTuple):
+class _Seen(Plain, frozen=True):
     rank: int
     value: Any
     line: Line

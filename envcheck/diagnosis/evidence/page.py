@@ -2,8 +2,8 @@
 
 import html
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 
 _ANSI = regex(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
@@ -36,7 +36,7 @@ FIRST, LAST = 8_000, 4_000
 """Lines that are read of a text of very many short lines."""
 
 
-class Line(NamedTuple):
+class Line(Plain, frozen=True):
     """One line: its number in what was pasted (from 1) and its text without decoration."""
 
     number: int
