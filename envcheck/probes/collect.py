@@ -27,6 +27,8 @@ START_LIMIT = 20.0
 """Seconds in which an interpreter must have said who it is; what takes longer is something else."""
 MARGIN = 0.1
 """Seconds of the budget that are kept for ending children and for the report."""
+GRACE = 0.005
+"""Seconds for which a look has the processor to itself: most need less, and threads that take turns cost a tenth."""
 _SCRIPT = """
 import os, sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it away
@@ -49,7 +51,7 @@ class Watch(Protocol):
 class Options(Plain, frozen=True):
     """What to look at: `python` as given to `--python`, `deadline` in seconds for all looks together.
 
-    `meanwhile` is called in a thread of its own once the looks are under way: work for the time of waiting.
+    `meanwhile` is called once the looks are under way: a little work for the time of waiting.
     """
 
     python: str | None = None
@@ -93,8 +95,6 @@ def _gathered(
     driver = _Look("driver", lambda: _driver(system, until), watch)
     host = _Look("host", lambda: _host(system), watch)
     amd = _Look("amd", lambda: _amd(system), watch)
-    if options.meanwhile is not None:
-        threading.Thread(target=options.meanwhile, daemon=True).start()
     from envcheck.probes import network, redact, settings, variables  # noqa: F401 - for later, while the child works
 
     values = {"interpreter": target.value("interpreter", min(until, target.begun + START_LIMIT))}
@@ -103,6 +103,8 @@ def _gathered(
     route = _Look("settings", lambda: _route(system, seen), watch)
     pip = interpreter.pip_python(system)
     watch.began("torch")
+    if options.meanwhile is not None:
+        options.meanwhile()
     result = target.finish(until if values["interpreter"] is not None else time.monotonic())
     watch.ended("torch")
     if options.python is not None and result.values.get("interpreter") is None:
@@ -154,6 +156,7 @@ class _Look:
         watch.began(name)
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+        self._thread.join(GRACE)
 
     def _run(self) -> None:
         try:
