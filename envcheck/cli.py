@@ -105,7 +105,18 @@ def main() -> NoReturn:
     world = World()
     code = run(sys.argv[1:], world)
     world.flush()
+    finish_tidying()
     os._exit(code)
+
+
+def finish_tidying() -> None:
+    """Wait for the threads that put away what was started; those that may hang for ever are daemons."""
+    if "threading" in sys.modules:
+        import threading
+
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.main_thread():
+                thread.join()
 
 
 def run(argv: Sequence[str], world: World) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from helpers import faketorch
 
+from envcheck.cli import finish_tidying
 from envcheck.model.facts import Facts, Observation
 from envcheck.probes.collect import Options, collect
 from envcheck.probes.system import System
@@ -29,6 +30,7 @@ def look(tmp_path: Path, environ: dict[str, str], bare_python: str) -> Look:
         begun = time.monotonic()
         facts = collect(system, Options(python=bare_python, deadline=deadline))
         assert time.monotonic() - begun < deadline + 0.5
+        finish_tidying()
         assert faketorch.left_behind(mark) == []
         assert list(tmp_path.glob("envcheck-*")) == []
         assert facts.python.version is not None

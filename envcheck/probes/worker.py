@@ -34,6 +34,8 @@ EVENTS_CAP = 64 << 20
 """Bytes of events that are read: a thorough look at the gradients of eight GPUs writes some twenty million."""
 MARK = "ENVCHECK_WORKER"
 """The variable by which a grandchild that left the process group is still known to be ours."""
+_TICK = 0.004
+"""Seconds between two looks for its bye."""
 KEPT = 32768
 """Bytes of output that a result carries: this many of the beginning and of the end."""
 
@@ -43,7 +45,8 @@ class WorkerResult(Plain, frozen=True):
 
     `state`: `ok` when it said bye; `timeout`, `crashed` (a signal, or an exit in mid-step), `failed` (it never
     said hello), `absent` (the program is not there). `values` and `errors` by step; an error is
-    `{"type", "text", "traceback"}`. `stage`: the step to blame.
+    `{"type", "text", "traceback"}`. `stage`: the step to blame. `returncode`: None after a bye, which is not waited
+    out.
     """
 
     state: State
@@ -80,6 +83,7 @@ class Worker:
         self._failure: tuple[State, str] | None = None
         self._folder: str | None = None
         self._beginning = b""
+        self._leaving: threading.Thread | None = None
         self._over = threading.Event()
         self._lock = threading.Lock()
         try:
@@ -119,20 +123,50 @@ class Worker:
             failed, why = self._failure or ("skipped", "closed")
             self.close()
             return WorkerResult(failed, {}, {}, ms=since(self.begun), detail=why)
-        ended = wait_exit(self._process, deadline)
-        returncode = end(self._process)
+        ended = self._until_bye(deadline)
+        returncode = 0 if ended is None else end(self._process)
         elapsed = since(self.begun)
         self._over.set()
         with self._lock:
             log, output, trace = Log(self._events()), self._output(), self._tail("trace.txt")
+        if ended is None:
+            self._leaving = threading.Thread(target=self._leave, daemon=False)
+            self._leaving.start()
         self.close()
-        state, name, detail = _outcome(log, ended, returncode)
-        kept = returncode if ended else None
+        state, name, detail = _outcome(log, ended is not False, returncode)
+        kept = returncode if ended and state != "ok" else None
         stage = None if state == "ok" else log.stage
         return WorkerResult(state, log.values, log.errors, stage, name, kept, elapsed, output, trace or None, detail)
 
+    def _until_bye(self, deadline: float) -> bool | None:
+        """Whether it ended by then; None when it has said bye, which is before the system has taken its memory down.
+
+        That takes 20 ms after an import of torch, and much longer where CUDA was started.
+        """
+        assert self._process is not None
+        while not wait_exit(self._process, min(deadline, time.monotonic() + _TICK)):
+            if self._said_bye():
+                return None
+            if time.monotonic() >= deadline:
+                return False
+        return True
+
+    def _said_bye(self) -> bool:
+        assert self._folder is not None
+        with contextlib.suppress(OSError), open(os.path.join(self._folder, "events.jsonl"), "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 128))
+            return Log(file.read(128).rpartition(b"\n")[0].rpartition(b"\n")[2]).bye
+        return False
+
     def close(self) -> None:
-        """End it without asking how it went, and remove its directory."""
+        """End it without asking how it went, and remove its directory.
+
+        After a bye that goes on in a thread, which a process that leaves without Python's tear-down must wait for.
+        """
+        if self._leaving is None:
+            self._leave()
+
+    def _leave(self) -> None:
         self._over.set()
         if self._process is not None and self._process.returncode is None:
             end(self._process)
