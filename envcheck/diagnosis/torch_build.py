@@ -20,6 +20,7 @@ _NO_PLAIN_INSTALL = regex(
     r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
 )
 _PLAIN_INSTALL = regex(r"\bpip3?(?:\.\d+)?\s+install\b.*\btorch\b|\buv\s+(?:pip install|add)\b.*\btorch\b")
+_CONDA_PLACE = regex(r"/(?:ana|mini)conda\d?/|/(?:mini|mamba)forge\d?/|/micromamba/|/envs/[^/]+/lib/python")
 _CONDA_INSTALL = regex(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
 _CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
 _CONDA_CPU = regex(r"(?:^|_)cpu(?:_|$)|^cpu")
@@ -189,7 +190,18 @@ def _conda(case: Case) -> _Found | None:
                 *_shown(case),
                 saw("packages[cudatoolkit]", f"{toolkit.name} {toolkit.version}", "interpreter"),
             )
-    return _conda_command(case)
+    return _conda_command(case) or _conda_path(case)
+
+
+def _conda_path(case: Case) -> _Found | None:
+    """Torch without CUDA in an environment of conda on Linux: what pip installs there by itself has CUDA."""
+    torch = case.facts.torch
+    foreign = case.facts.host.os not in ("linux", None) or case.facts.host.machine == "aarch64"
+    if foreign or has_cuda(case) is not False or "+" in (torch.version or "") or asked(case, _CPU_INDEX):
+        return None
+    if not _CONDA_PLACE.search(torch.file or ""):
+        return None
+    return "possible", (*_shown(case), saw("torch.file", torch.file or "", torch.look))
 
 
 def _conda_command(case: Case) -> _Found | None:

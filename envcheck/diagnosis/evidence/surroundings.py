@@ -38,6 +38,7 @@ _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
     r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}"
 )
+_DOCKER_RUN = regex(r"^\W{0,4}(?:sudo )?(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec)\b")
 _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
@@ -112,6 +113,8 @@ def _host(line: Line, draft: Draft) -> None:
         draft.see("host.os", "linux", line, rank=3)
     if _CONTAINER.search(text):
         draft.see("host.container", "docker", line, rank=3)
+    if _DOCKER_RUN.search(text):  # what follows was most likely said inside
+        draft.see("host.container", "docker", line, rank=1)
     if _SLURM.search(text):
         draft.see("host.scheduler", "slurm", line, rank=3)
     if _ALPINE.search(text):
