@@ -18,7 +18,7 @@ _JETSON = regex(
 _NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without)\b[^.\n]{0,30}\bjetson", re.IGNORECASE)
 _WSL = regex(
     r"microsoft-standard|\b4\.4\.0-\d+-Microsoft\b|/lib/modules/3\.4\.0\+"
-    r"|\bWSL ?[12]\b|\bWSL version\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b",
+    r"|\bWSL ?[12]\b|\bWSL version\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b",
     re.IGNORECASE,
 )
 _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
@@ -36,7 +36,7 @@ _MACOS = regex(
 )
 _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
-    r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}"
+    r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}|[/-]entrypoint\.sh\b"
 )
 _DOCKER_RUN = regex(r"^\W{0,4}(?:sudo )?(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec)\b")
 _SLURM = regex(
