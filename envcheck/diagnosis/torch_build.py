@@ -8,6 +8,7 @@ from envcheck.catalogue.software import limit
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.exhibits import fact as saw
 from envcheck.diagnosis.exhibits import heard, pci
+from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.packages import conda_packages, local, package
 from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
@@ -229,12 +230,20 @@ def _aarch64(case: Case) -> _Found | None:
         shown = heard(told, 1) or (saw("messages", plain or "", "text"),)
         return "likely", (*shown, saw("host.machine", machine, "files"))
     if has_cuda(case) is not False:
-        return None
+        return _small_wheel(case, told)
     if machine == "aarch64" and case.facts.host.os in ("linux", None):
         return "certain", (*_shown(case), saw("host.machine", machine, "files"))
     if case.said("aarch64_wheel"):
         return "likely", (*_shown(case), *heard(case.said("aarch64_wheel"), 1))
     return None
+
+
+def _small_wheel(case: Case, told: Said) -> _Found | None:
+    """Pip fetched a wheel for Arm that is too small to hold CUDA, and nothing else was said."""
+    if not told or has_cuda(case) or not case.pasted or case.cuda_available is not None:
+        return None
+    size = told[0][1].get("size")
+    return ("possible", heard(told, 1)) if size and float(size) < float(limit("small_wheel_mb")) else None
 
 
 def _windows(case: Case) -> _Found | None:

@@ -167,7 +167,9 @@ def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
         ]
         if python and tags and numbers(python) > max(tags):
             yield this.finding(
-                say("Python is too new for {torch}", torch="torch " + groups.get("version", "")),
+                say(
+                    "Python is too new for {torch}", torch=f"{groups.get('name', 'torch')} {groups.get('version', '')}"
+                ),
                 why=say("the installer found no wheel of that release for this Python"),
                 evidence=(spoken(message, groups),),
                 fixes=environments.new_environment(case, ".".join(str(part) for part in max(tags))),

@@ -42,6 +42,17 @@ def gpu_hidden(this: Check, case: Case) -> Iterator[Finding]:
     if seen is not None and seen.flaw is not None:
         yield from _by_variable(this, case, name, value or "", seen)
         return
+    if value and value not in ("0", "all") and value[0].isdigit() and case.pasted and _none_left(case):
+        yield this.finding(
+            say("{name} names a GPU that may not be there: the first one is 0", name=name),
+            evidence=(
+                fact(f"variables.{name}", value, "environment"),
+                fact("torch.cuda_available", "False", case.facts.torch.look),
+            ),
+            fixes=(remedies.unset(case, name),),
+            confidence="possible",
+        )
+        return
     code, none_left = case.said("gpus_hidden_in_code"), case.said("no_cuda_gpus")
     if case.build_kind not in (None, "cuda") or case.in_container or not (code or (none_left and _unexplained(case))):
         return
@@ -59,6 +70,11 @@ def _visible(case: Case, value: str) -> Visible:
     gpus = case.listed
     uuids = [uuid for gpu in gpus or () for uuid in (gpu.uuid, *(gpu.mig_devices or ())) if uuid]
     return visible(value, len(gpus) if gpus else None, uuids)
+
+
+def _none_left(case: Case) -> bool:
+    """Whether torch sees no GPU, and how many there are is not known."""
+    return case.cuda_available is False and not case.listed and case.build_kind in (None, "cuda")
 
 
 def _unexplained(case: Case) -> bool:

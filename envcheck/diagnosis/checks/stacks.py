@@ -46,7 +46,8 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     )
     foreign = [one for one in case.facts.nvidia.libraries if one.path and not one.error and not _from_windows(one)]
     foreign = foreign if case.wsl else []
-    absent = case.wsl and case.has_library("libcuda") is False and case.build_kind == "cuda" and not case.listed
+    wanted = case.build_kind == "cuda" or case.pasted
+    absent = case.wsl and case.has_library("libcuda") is False and wanted and not case.listed
     err = next((one for one in case.facts.nvidia.statuses if one.name == "ERR!"), None) if case.wsl else None
     if not told and not foreign and not absent and not err:
         return

@@ -59,7 +59,8 @@ def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
     release of torch that still has wheels for this glibc.
     """
     reason = unmet.blamed(case, "glibc_too_old")
-    told = case.said("glibc_too_old") if case.torch_imported is not True and case.libc != "musl" else ()
+    other = case.torch_imported is True and not case.pasted  # torch works: whatever said it is not asked about
+    told = case.said("glibc_too_old") if not other and case.libc != "musl" else ()
     refused = _wheel_of_newer_glibc(case)
     version = case.libc_version or "?"
     evidence = (fact("python.libc_version", version, case.facts.python.look),) if case.libc_version else ()

@@ -47,7 +47,7 @@ def _listed(case: Case) -> Evidence | None:
     cause="other_interpreter",
     explains=("EC300", "EC615"),
     needs=("torch_installed",),
-    hears=("no_module_torch", "unmet_torch"),
+    hears=("no_module_torch", "unmet_torch", "launcher_of_other_python"),
 )
 def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is installed for another Python.
@@ -92,6 +92,15 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
             evidence=(*heard(said, 1), *((kernel,) if kernel else ())),
             fixes=_same_interpreter(case),
             confidence="likely" if kernel else "possible",
+        )
+        return
+    launcher = case.said("launcher_of_other_python")
+    if launcher:
+        yield this.finding(
+            say("{program} belongs to another Python than the program it starts", program=launcher[0][1]["launcher"]),
+            evidence=heard(launcher, 1),
+            fixes=_same_interpreter(case),
+            confidence="likely",
         )
         return
     refused = another_python(case)

@@ -54,13 +54,15 @@ def dll_import_order(this: Check, case: Case) -> Iterator[Finding]:
     What to do: import torch before Qt. A newer Visual C++ runtime also mends this on some machines.
     """
     said = case.said("vc_runtime_missing") or case.said("win127_mixed_dlls")
-    qt = case.said("qt_before_torch")
-    if not said or not qt or not _about_torch(said):
+    order = case.said("qt_before_torch") or case.said("imported_before_torch")
+    said = said or (case.said("dll_load_cut_short") if not case.said("win126_missing_dependency") else ())
+    if not said or not order or not _about_torch(said):
         return
+    first = order[0][1].get("toolkit", "Qt")
     yield this.finding(
-        say("A DLL of torch cannot start after {toolkit} was imported", toolkit=qt[0][1].get("toolkit", "Qt")),
-        evidence=heard(said, 1) + heard(qt, 1),
-        fixes=(remedies.step(say("Put import torch before the import of Qt")), _runtime()),
+        say("A DLL of torch cannot start after {toolkit} was imported", toolkit=first),
+        evidence=heard(said, 1) + heard(order, 1),
+        fixes=(remedies.step(say("Put import torch before the import of {toolkit}", toolkit=first)), _runtime()),
         confidence="likely",
     )
 

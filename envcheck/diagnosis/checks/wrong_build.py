@@ -249,8 +249,9 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     "EC326",
     "rocm-wrong-wheel",
     cause="rocm_wrong_wheel",
-    explains=(*SYMPTOMS, "EC202", "EC301", "EC321", "EC322", "EC323"),
+    explains=(*SYMPTOMS, "EC202", "EC206", "EC301", "EC321", "EC322", "EC323"),
     needs=("build_shown",),
+    hears=("driver_missing", "driver_too_old"),
 )
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """An AMD GPU, and a PyTorch build without ROCm.
@@ -268,9 +269,15 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     gpu = amd_seen(case)
     known = has_cuda(case)
     asked_for = rocm_asked(case)
+    rocm = case.facts.amd.rocm_version if case.pasted else None
     if gpu is not None and known is not None and nvidia_seen(case) is None:
         confidence: Confidence = "certain"
         shown: tuple[Evidence, ...] = (gpu, fact("torch.version", torch.version or "?", torch.look))
+    elif (gpu or asked_for or rocm) and nvidia_seen(case) is None and _misses_nvidia(case):
+        confidence = "likely"
+        shown = (*((gpu,) if gpu else ()), *_misses_nvidia(case))
+        shown += (fact("amd.rocm_version", rocm, "text"),) if rocm else ()
+        shown += (fact("messages", asked_for, "text"),) if asked_for else ()
     elif asked_for and (case.cuda_available is False or known is False):
         confidence = "possible" if known is None else "likely"
         shown = (fact("messages", asked_for, "text"),)
@@ -283,6 +290,11 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         fixes=remedies.reinstall_torch(case),
         confidence=confidence,
     )
+
+
+def _misses_nvidia(case: Case) -> tuple[Evidence, ...]:
+    """A CUDA build's complaint about NVIDIA's driver, which no ROCm build utters."""
+    return heard(case.said("driver_missing") or case.said("driver_too_old"), 1)
 
 
 @check("EC302", "wrong-vendor", cause="wrong_vendor_build", explains=SYMPTOMS, needs=("build_kind",))

@@ -12,6 +12,10 @@ from envcheck.model.facts import Tool
 from envcheck.model.patterns import regex
 
 _KEY = regex(r"^\s{0,8}(?:[-*•]\s+)?\**(?P<key>[A-Za-z][A-Za-z0-9_ /]{1,48}?)\**\s{0,4}:\s{0,4}(?P<value>.*)$")
+_GPU_ALONE = regex(
+    r"(?:(?P<amd>(?:AMD|Radeon)\s[\w ()/-]{2,40})|(?:NVIDIA\s)?(?:GeForce|Tesla|Quadro|TITAN|RTX|GTX)\s[\w -]{2,30}?"
+    r"|NVIDIA\s[\w .-]{2,30}?)\s*"
+)
 _GPU = regex(r"^\s{0,8}GPU (?P<index>\d{1,3})\s{0,2}:\s{0,2}(?P<name>.+?)\s*$")
 _PACKAGE = regex(r"^\s{0,8}\[(?P<tool>pip3?|conda)\]\s+(?P<row>\S.*)$")
 
@@ -172,6 +176,11 @@ def _gpus(entry: Entry) -> None:
     """`GPU models and configuration:`, the names on this line or one a line below."""
     below = islice(entry.page.after(entry.line), 64)
     rows = [(entry.line, entry.value), *((line, line.text) for line in below)]
+    alone = _GPU_ALONE.fullmatch(entry.value)
+    if alone and alone["amd"]:
+        entry.draft.see("amd.gpus", ({"index": 0, "name": entry.value.strip()},), entry.line, rank=2)
+    elif alone:
+        entry.draft.gpu_named(entry.value.strip(), entry.line)
     for row, text in rows:
         match = _GPU.match(text)
         if match:

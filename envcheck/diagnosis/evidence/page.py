@@ -28,7 +28,10 @@ _PROGRAM = regex(
 _CHINESE = regex("[\u4e00-\u9fff\u3000-\u303f\uff00-\uffef]{2,1000}")
 _USERINFO = regex(r"(?<=://)[^/@\s\"'<>]{1,300}@")
 _TOKEN = regex(r"(?<=/t/)[\w-]{6,120}(?=/)")
-_HOME = regex(r"(?:/home/|/Users/)[^/\s\"'<>:]{1,64}(?=/)|[A-Za-z]:\\Users\\[^/\\\n\"'<>:]{1,64}(?=\\)")
+_HOME = regex(r"/home/[^/\s\"'<>:]{1,64}(?=/)")
+_NAMED_HOME = regex(
+    r"(?P<homes>/Users/)[^/\s\"'<>:]{1,64}(?=/)|(?P<windows>[A-Za-z]:\\Users\\)[^/\\\n\"'<>:]{1,64}(?=\\)"
+)
 MAX_LINE = 4096
 HEAD, TAIL = 512 << 10, 256 << 10
 """Characters that are read of a long text: reports stand at its head, the last words at its tail."""
@@ -129,6 +132,8 @@ def _plain(raw: str) -> str:
         text = text.replace("%20", " ")
     if "/" in text or "\\" in text:  # what a post should not pass on: credentials and the user's name
         text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
+        # The way homes are written there tells the system.
+        text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
     text = _QUOTE.sub("", text)
     if _FENCE.match(text):
         return ""

@@ -7,6 +7,7 @@ import re
 
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.facts import Library
 from envcheck.model.patterns import regex
 
 _JETSON = regex(
@@ -32,7 +33,7 @@ _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+
 _MACOS = regex(
     r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b"
     r"|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bApple M[1-9]\b"
-    r"|\.dylib\b|/opt/homebrew/|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
+    r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
 )
 _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
@@ -43,6 +44,21 @@ _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
 )
+_BITS_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3", re.IGNORECASE)
+_CAPABILITY = regex(
+    r"(?:capability|\barch(?:itecture)?|架构|算力|计算能力|\bSM|compute cap\w*)\W{1,6}"
+    r"\((?P<major>\d{1,2}), ?(?P<minor>\d)\)"
+    r"|^\W{0,6}(?:GPU )?(?:compute capability|计算能力|算力)\W{1,4}(?:sm_)?(?P<whole>\d{1,2}\.\d)\W{0,3}$",
+    re.IGNORECASE,
+)
+_CUDA_DEVICE = regex(
+    r"^\s{0,8}Device (?P<index>\d{1,2}): (?P<name>[A-Z][\w .()-]{2,60}?), compute capability (?P<cc>\d{1,2}\.\d)\b"
+)
+_ROCM = regex(r"(?<![+/\w.-])rocm[ /-]?v?(?P<version>\d(?:\.\d{1,2}){0,2})\b", re.IGNORECASE)
+_AMD = regex(
+    r"\bGPU\b[^:\n]{0,40}:\s{0,3}(?P<name>(?:AMD|Radeon|RX|Vega|Instinct)\s[\w ()-]{2,40}?)\s{0,3}$", re.IGNORECASE
+)
+_WSL_LISTING = regex(r"\bls\b[^\n|]{0,40}\s/usr/lib/wsl/lib/?\s*$")
 _ALPINE = regex(r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b|^\s*(?:RUN\s+)?apk add\b")
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
 _LABEL = r"^\W{0,8}(?:my |the )?"
@@ -88,6 +104,8 @@ def read(page: Page, draft: Draft) -> None:
         if len(line.text) < 3:
             continue
         _host(line, draft)
+        if _WSL_LISTING.search(line.text):
+            _wsl_libraries(line, page, draft)
         if not page.taken(line) and command_of(line.text) is None:
             _mentioned(line, draft)
 
@@ -117,11 +135,26 @@ def _host(line: Line, draft: Draft) -> None:
         draft.see("host.container", "docker", line, rank=1)
     if _SLURM.search(text):
         draft.see("host.scheduler", "slurm", line, rank=3)
+    if _BITS_32.search(text):
+        draft.see("python.bits", 32, line, rank=3)
+        draft.see("host.os", "windows", line, rank=2)
     if _ALPINE.search(text):
         draft.see("host.libc", "musl", line, rank=7)
     ended = _PYTHON_ENDS.search(text)
     if ended:
         draft.see("python.version", ended["version"], line, rank=5)
+
+
+def _wsl_libraries(line: Line, page: Page, draft: Draft) -> None:
+    """A listing of the folder into which Windows brings its driver: without libcuda there is none."""
+    below = []
+    for other in page.after(line):
+        if not other.text.strip() or command_of(other.text) is not None:
+            break
+        below.append(other)
+    names = " ".join(one.text for one in below[:40])
+    if "libdxcore" in names and "libcuda" not in names:
+        draft.see("nvidia.libraries", (Library(name="libcuda", error="not in /usr/lib/wsl/lib"),), below[0], rank=3)
 
 
 def _mentioned(line: Line, draft: Draft) -> None:
@@ -141,7 +174,19 @@ def _mentioned(line: Line, draft: Draft) -> None:
     card = _CARD_LABEL.match(text)
     if card and not draft.gpus:
         draft.gpu_named(" ".join(card["name"].split()), line)
-    radeon = _RADEON.match(text)
+    rocm = _ROCM.search(text)
+    if rocm:
+        draft.see("amd.rocm_version", rocm["version"], line, rank=1)
+    device = _CUDA_DEVICE.match(text)
+    if device:
+        draft.gpu(int(device["index"]), line, name=device["name"], compute_capability=device["cc"])
+    capability = _CAPABILITY.search(text)
+    if capability and len(draft.gpus) < 2:
+        known = capability["whole"] or f"{capability['major']}.{capability['minor']}"
+        draft.gpu(min(draft.gpus, default=0), line, compute_capability=known)
+    radeon = _RADEON.match(text) or _AMD.search(text)
     if radeon and not draft.best("amd.gpus"):
-        row = {"index": 0, "name": radeon["name"].strip()} | ({"gfx": radeon["gfx"]} if radeon["gfx"] else {})
+        row = {"index": 0, "name": radeon["name"].strip()} | (
+            {"gfx": radeon["gfx"]} if radeon.groupdict().get("gfx") else {}
+        )
         draft.see("amd.gpus", (row,), line, rank=1)

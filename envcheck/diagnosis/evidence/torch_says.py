@@ -22,6 +22,7 @@ _SITE_WINDOWS = regex(
 )
 _UV_PYTHON = regex(r"`cpython-(?P<version>3\.\d{1,2}\.\d{1,2})-(?P<os>windows|linux|macos)-")
 _DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
+_TOOLS_OWN = regex(r"/pipx/(?:venvs|shared)/|/uv/tools/|/pypoetry/|/\.poetry/|/poetry/(?:core|installation)/")
 _USER_SITE = regex(r"[\\/]AppData[\\/]Roaming[\\/]Python[\\/]|/\.local/lib/python")
 _TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
 _PYTHON_BANNER = regex(
@@ -117,7 +118,7 @@ def _paths(line: Line, draft: Draft) -> None:
         draft.see("python.version", managed["version"], line, rank=4)
         draft.see("host.os", managed["os"], line, rank=5)
     site = _SITE_POSIX.search(line.text)
-    if site:
+    if site and not _TOOLS_OWN.search(line.text):
         draft.see("python.version", site["version"], line, rank=2)
     windows = _SITE_WINDOWS.search(line.text)
     if windows:
