@@ -110,6 +110,56 @@ def test_every_case_has_a_source_and_a_cause_and_its_own_number() -> None:
         ("user_site_shadow", ">>> torch.__file__\n'/home/u/.local/lib/python3.8/site-packages/torch/__init__.py'\n"),
         ("rocm_wrong_wheel", "AMD Radeon RX 6800 XT\ntorch 2.1.0+cpu\n"),
         ("stub_libcuda_34", "CUDA error: error code 34\n"),
+        ("container_toolkit_missing", "docker: Error response from daemon: Unknown runtime specified nvidia.\n"),
+        ("fabric_manager_802", (
+            "fabric manager NVIDIA GPU driver interface version 570.1.2 don't match with driver version 570.3.4.\n"
+        )),
+        ("invalid_ordinal_init_101", "Error 101: invalid device ordinal (function cudaGetDeviceCount)\n"),
+        ("secure_boot", "Loading of unsigned module is rejected\n"),
+        ("vgpu_license_or_driver", (
+            "  Device 0: GRID T4-8Q, compute capability 7.5, VMM: no\nCUDA-capable devices are busy or unavailable\n"
+        )),
+        ("wsl_driver", "$ ls /usr/lib/wsl/lib\nlibd3d12.so  libdxcore.so\n"),
+        ("gpu_too_new_for_wheel", (
+            "GPU 算力: (12, 0)\n"
+            "PyTorch: 2.6.0+cu124\n"
+            "no kernel image is available for execution on the device\n"
+        )),
+        ("gpu_too_new_for_wheel", "RTX 5060\nCUDA error: no kernel image is available for execution on the device\n"),
+        ("gpu_too_old_for_wheel", "Tesla K40\nCUDA error: no kernel image is available for execution on the device\n"),
+        ("nvidia_libs_missing", "RuntimeError: Library cudnn64_9.dll is not found or cannot be loaded\n"),
+        ("cudnn_shadow", "RuntimeError: CUDNN_STATUS_SUBLIBRARY_VERSION_MISMATCH\n"),
+        ("dll_import_order", (
+            ">>> import PySide6\n>>> import torch\nTraceback (most recent call last):\n"
+            'OSError: [WinError 1114] x Error loading "D:\\p\\torch\\lib\\c10.dll"\n'
+        )),
+        ("win127_mixed_dlls", (
+            'File "torch\\__init__.py"\n'
+            "ImportError: DLL load failed: Die angegebene Prozedur wurde nicht gefunden.\n"
+        )),
+        ("module_shadow", (
+            'File "/srv/a/dis.py", line 1\n'
+            "  import torch\n"
+            'File "/v/lib/python3.9/site-packages/torch/__init__.py", line 3\n'
+            "AttributeError: module 'dis' has no attribute 'opmap'\n"
+        )),
+        ("module_shadow", "cannot import name 'Random' from 'random' (/v/site-packages/torch/random.py)\n"),
+        ("python_32bit", (
+            "c:\\python\\python311-32\\python.exe -m pip\n"
+            "ERROR: Could not find a version that satisfies the requirement torch\n"
+        )),
+        ("python_too_new", (
+            "ERROR: Could not find a version that satisfies the requirement torch==1.13.1 (from versions: 2.2.0, 2.2.1, ...\n"
+        )),
+        ("rocm_wrong_wheel", "GPU: AMD Radeon RX 6600\nRuntimeError: Found no NVIDIA driver on your system\n"),
+        ("index_tag_missing", "ERROR: HTTP error 403 while getting https://download.pytorch.org/whl/cu125/torch/\n"),
+        ("other_interpreter", (
+            'File "/home/u/.local/bin/torchrun", line 8, in <module>\nModuleNotFoundError: No module named \'mine\'\n'
+        )),
+        ("no_cuda_on_macos", (
+            "pip 24 from /Users/x/v/lib/python3.11/site-packages/pip (python 3.11)\n"
+            "ERROR: Could not find a version that satisfies the requirement torch==2.4.0+cu121 (from versions: 2.4.0)\n"
+        )),
     ],
 )  # fmt: skip
 def test_ways_to_say_it(cause: str, text: str) -> None:

@@ -29,7 +29,7 @@ def misfits(case: Case) -> tuple[Misfit, ...]:
     if case.facts.host.jetson or case.build_kind not in (None, "cuda"):
         return ()
     found: dict[tuple[str, str], Misfit] = {}
-    for one in (*_warned(case), *_computed(case)):
+    for one in (*_warned(case), *_computed(case), *_complained(case)):
         found.setdefault((_short(one.name), one.capability), one)
     return tuple(found.values())
 
@@ -63,6 +63,18 @@ def _computed(case: Case) -> Iterator[Misfit]:
             sure,
             card.number,
         )
+
+
+def _complained(case: Case) -> Iterator[Misfit]:
+    """An unknown build has no kernels for the one GPU that was named: the newest build tells which is older."""
+    told = case.said("no_kernel_image")
+    card = case.cards[0] if len({card.name for card in case.cards}) == 1 else None
+    if not told or case.kernels or not case.pasted or card is None or card.capability is None:
+        return
+    shown = exhibits.fact(f"{card.fact}.name", card.name, "text")
+    yield Misfit(
+        card.name, card.capability, (), _by_newest_build(case, card.capability), (shown,), "likely", card.number
+    )
 
 
 def _warned(case: Case) -> Iterator[Misfit]:

@@ -32,6 +32,9 @@ _SOURCES_ONLY = "0.1.2"
 _ACCELERATOR = regex(r"cu\d|rocm|xpu")
 
 
+_FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
+
+
 class Verdict(Plain, frozen=True):
     """Whose fault it is, how sure, and the request that failed."""
 
@@ -88,6 +91,17 @@ def another_python(case: Machine) -> Message | None:
 def known_variants(case: Machine) -> frozenset[str]:
     """Every variant that an official index has or had."""
     return frozenset(build.variant for build in case.catalogue.builds())
+
+
+def unknown_folder(case: Machine) -> tuple[str, Message] | None:
+    """A folder of PyTorch's index that was refused and that no release ever had."""
+    known = known_variants(case)
+    for slug in ("mirror_403", "mirror_404"):
+        for message, groups in case.said(slug):
+            match = _FOLDER.search(groups.get("url", ""))
+            if match is not None and known and match["variant"] not in known:
+                return match["variant"], message
+    return None
 
 
 def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:

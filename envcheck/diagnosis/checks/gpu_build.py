@@ -13,7 +13,7 @@ from envcheck.diagnosis.misfit import Direction, Misfit, misfits
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 
-_WARNINGS = ("capability_not_in_build", "capability_out_of_range")
+_WARNINGS = ("capability_not_in_build", "capability_out_of_range", "no_kernel_image")
 
 
 def _found(this: Check, case: Case, direction: Direction, title: Text) -> Iterator[Finding]:

@@ -7,9 +7,7 @@ from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.diagnosis.resolution import Fault, Verdict, faults, known_variants
-from envcheck.model.facts import Message
-from envcheck.model.patterns import regex
+from envcheck.diagnosis.resolution import Fault, Verdict, faults, known_variants, unknown_folder
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import numbers
@@ -18,7 +16,6 @@ _LONG_PATHS = (
     r"New-ItemProperty -Path HKLM:\SYSTEM\CurrentControlSet\Control\FileSystem"
     " -Name LongPathsEnabled -Value 1 -PropertyType DWORD -Force"
 )
-_FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
 
 
 def _blamed(case: Case, fault: Fault) -> Verdict | None:
@@ -37,17 +34,6 @@ def _shown(verdict: Verdict) -> tuple[Evidence, ...]:
     return (*heard(((verdict.unmet.message, {}),), 1), *((fact("messages", listed, "text"),) if listed else ()))
 
 
-def _unknown_folder(case: Case) -> tuple[str, Message] | None:
-    """A folder of PyTorch's index that was refused and that no release ever had."""
-    known = known_variants(case)
-    for slug in ("mirror_403", "mirror_404"):
-        for message, groups in case.said(slug):
-            match = _FOLDER.search(groups.get("url", ""))
-            if match is not None and known and match["variant"] not in known:
-                return match["variant"], message
-    return None
-
-
 @check("EC622", "index-tag-missing", cause="index_tag_missing", explains=("EC635", "EC640"), needs=("anything_said",))
 def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
     """There is no such CUDA variant of this release.
@@ -61,7 +47,7 @@ def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
     What to do: take a variant that exists. The driver decides which are possible, not the installed toolkit.
     """
     verdict = _blamed(case, "index_tag_missing")
-    refused = _unknown_folder(case) if verdict is None else None
+    refused = unknown_folder(case) if verdict is None else None
     if verdict is not None:
         known = known_variants(case)
         tags = [tag for tag in (verdict.unmet.local, *sorted(verdict.unmet.variants)) if tag]

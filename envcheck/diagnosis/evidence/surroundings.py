@@ -58,6 +58,7 @@ _ROCM = regex(r"(?<![+/\w.-])rocm[ /-]?v?(?P<version>\d(?:\.\d{1,2}){0,2})\b", r
 _AMD = regex(
     r"\bGPU\b[^:\n]{0,40}:\s{0,3}(?P<name>(?:AMD|Radeon|RX|Vega|Instinct)\s[\w ()-]{2,40}?)\s{0,3}$", re.IGNORECASE
 )
+_MACHINE_ALONE = regex(r"^\s{0,4}(?P<machine>aarch64|arm64|x86_64|ppc64le)\s*$")
 _WSL_LISTING = regex(r"\bls\b[^\n|]{0,40}\s/usr/lib/wsl/lib/?\s*$")
 _ALPINE = regex(r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b|^\s*(?:RUN\s+)?apk add\b")
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
@@ -135,6 +136,9 @@ def _host(line: Line, draft: Draft) -> None:
         draft.see("host.container", "docker", line, rank=1)
     if _SLURM.search(text):
         draft.see("host.scheduler", "slurm", line, rank=3)
+    machine = _MACHINE_ALONE.match(text)
+    if machine:
+        draft.see("host.machine", machine["machine"], line, rank=4)
     if _BITS_32.search(text):
         draft.see("python.bits", 32, line, rank=3)
         draft.see("host.os", "windows", line, rank=2)
