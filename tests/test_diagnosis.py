@@ -149,7 +149,7 @@ def test_every_case_has_a_source_and_a_cause_and_its_own_number() -> None:
             "ERROR: Could not find a version that satisfies the requirement torch\n"
         )),
         ("python_too_new", (
-            "ERROR: Could not find a version that satisfies the requirement torch==1.13.1 (from versions: 2.2.0, 2.2.1, ...\n"
+            "Could not find a version that satisfies the requirement torch==1.13.1 (from versions: 2.2.0, 2.2.1, ...\n"
         )),
         ("rocm_wrong_wheel", "GPU: AMD Radeon RX 6600\nRuntimeError: Found no NVIDIA driver on your system\n"),
         ("index_tag_missing", "ERROR: HTTP error 403 while getting https://download.pytorch.org/whl/cu125/torch/\n"),
