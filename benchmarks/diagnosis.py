@@ -10,17 +10,16 @@ CORPUS = Path(__file__).resolve().parent.parent / "tests" / "raw" / "cases.jsonl
 STATEMENTS = frozenset({"facts", "claim", "code", "outside", "container"})
 """Evidence keys that are somebody's words about the machine, not program output: left out of the score."""
 TRUSTED = frozenset({"maintainer", "poster"})
-_WORDS = frozenset({"all", "half=A", "half=B", "half=C", "half=D", "half=E", "half=F", "figures"})
 
 
 def run(runs: int, *arguments: str) -> Result:
     """`arguments`: corpus files (default: the tests' own selection); `all` counts inferred causes, too.
 
-    `half=A` (or `B` to `F`) counts that part of a corpus; `figures` leaves out which cases were missed.
+    `half=A` (or another letter) counts that part of a corpus; `figures` leaves out which cases were missed.
     """
     del runs
-    words = [argument for argument in arguments if argument in _WORDS]
-    files = [Path(argument) for argument in arguments if argument not in _WORDS] or [CORPUS]
+    words = [argument for argument in arguments if _is_word(argument)]
+    files = [Path(argument) for argument in arguments if not _is_word(argument)] or [CORPUS]
     halves = {word.removeprefix("half=") for word in words if word.startswith("half=")}
     cases = [
         json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines() if line.strip()
@@ -44,6 +43,10 @@ def run(runs: int, *arguments: str) -> Result:
     if "figures" in words:
         misses, by_cause = [], {}
     return _result(len(counted), kinds, by_cause, misses)
+
+
+def _is_word(argument: str) -> bool:
+    return argument in ("all", "figures") or argument.startswith("half=")
 
 
 def text_of(case: dict[str, object]) -> str:

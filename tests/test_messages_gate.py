@@ -1,7 +1,7 @@
 """`contains` is a quick look before the patterns: whatever a pattern matches must hold one of its words."""
 
+import json
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +16,7 @@ except ImportError:  # Python 3.10
     import sre_constants as constants
     import sre_parse as parser
 
-FOLDER = Path(envcheck.__file__).parent / "catalogue" / "data" / "messages"
+FOLDER = Path(envcheck.__file__).parent / "catalogue" / "compiled"
 MOST = 600
 """Ways through a pattern that are followed."""
 ANYTHING = "\0"
@@ -24,8 +24,8 @@ REPEATS = (constants.MAX_REPEAT, constants.MIN_REPEAT, getattr(constants, "POSSE
 
 
 def signatures() -> Iterator[tuple[str, list[str], list[str]]]:
-    for path in sorted(FOLDER.glob("*.toml")):
-        for one in tomllib.loads(path.read_text("utf-8"))["signature"]:
+    for path in sorted(FOLDER.glob("messages-*.json")):
+        for one in json.loads(path.read_text("utf-8").partition("\n")[2])["signature"]:
             if one.get("contains"):
                 yield one["id"], [word.casefold() for word in one["contains"]], one["patterns"]
 
