@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import envcheck
+from envcheck.diagnosis.evidence.draft import TELLING
 
 try:
     from re import _constants as constants  # type: ignore[attr-defined]
@@ -70,3 +71,12 @@ def test_no_way_through_a_pattern_goes_past_its_words(words: list[str], patterns
         tree = list(parser.parse(pattern, re.IGNORECASE | re.MULTILINE))
         dead = [way for way in ways(tree) if not any(word in way.casefold() for word in words)]
         assert not dead, (pattern, dead[0])
+
+
+@pytest.mark.parametrize("patterns", [pytest.param(p, id=name) for name, _, p in signatures()])
+def test_pasted_text_that_a_pattern_matches_is_kept(patterns: list[str]) -> None:
+    """Of what people paste, a paragraph without any telling word is left out."""
+    for pattern in patterns:
+        found = ways(list(parser.parse(pattern, re.IGNORECASE | re.MULTILINE)))
+        lost = [way for way in found if not TELLING.search(way.replace(ANYTHING, " x "))]
+        assert not lost, (pattern, lost[0])

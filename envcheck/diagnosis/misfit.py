@@ -39,11 +39,13 @@ def _short(name: str) -> str:
 
 
 def _computed(case: Case) -> Iterator[Misfit]:
-    kernels = case.kernels
+    kernels, refused = case.kernels, bool(case.said("no_kernel_image"))
     for card in case.cards if kernels else ():
         if card.capability is None or card.kernel_ok:
             continue
-        if any(case.catalogue.runs(kernel, card.capability) for kernel in kernels or ()):
+        # Where torch found no kernel, no PTX helped either.
+        machine_code = [one for one in kernels or () if not (refused and one.startswith("compute_"))]
+        if any(case.catalogue.runs(kernel, card.capability) for kernel in machine_code):
             continue
         listed = " ".join(kernels or ())
         from_torch = bool(case.facts.torch.arch_list)

@@ -28,13 +28,25 @@ MAX_MESSAGES = 400
 MAX_SEEN = 64
 MAX_GPUS = 64
 MAX_BLOCK_LINES = 40
-_TELLING = regex(
+TELLING = regex(
     r"error|warn|fail|except|cannot|could ?n.t|not |no |undefined|traceback|cuda|xid|nvrm|hip|illegal|sig[a-z]{3,4}\b"
     r"|denied|refused|timed? ?out|space|omp|compat|invalid|lost|stub|abort|core dumped|403|404|407|ssl|hash|mismatch"
     r"|looking in|collecting|using cached|downloading|hint:|driver version|-cu1[123]\b|name: torch"
     r"|nouveau|tegra|jetson|#sbatch|secureboot|licen[cs]e|fabricmanager|kfd|gfx\d|\.dll|proxy|pyqt|pyside|libcu|nvidia-"
     r"|::\w|_cpu_|cpuonly|rev ff|server_hostname"
+    r"|[\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"  # a console of another language
+    r"|reject|exceed|reset|unreach|violation|unexpected|disconnect|handshake|socks|\bcrc\b|corrupt|fallen|fatal|elf\b"
+    r"|already|bound to|paging|required?\b|unsupported|unknown|untrusted|revocation|known|provided|http|podman|kind:"
+    r"|image:|srun|salloc|nerdctl|kube|exit code|capabilities|resolvepackage|0xc0|fabric|cuinit|library|ld-musl|referenced|rev[_ ]"
+    r"|befehl|instruc|instruz|instruk|container"
     r"|too old|unable|unavail|busy|nvidia|\bgpu|torch|python|driver|conda|\bpip\b|wheel|glibc|kernel|docker|slurm",
+    re.IGNORECASE,
+)
+
+
+_FAILED = regex(
+    r"error|exception|traceback|fail|\bfault\b|core dumped|\baborted\b"
+    r"|错误|失败|非法|核心已转储|エラー|コアダンプ|오류|ошибка|fehler",
     re.IGNORECASE,
 )
 
@@ -188,10 +200,10 @@ def _messages(page: Page) -> tuple[Message, ...]:
 
 def _close(block: list[Line], messages: list[Message]) -> None:
     text = "\n".join(line.text for line in block)
-    if not block or not _TELLING.search(text):
+    if not block or not TELLING.search(text):
         return
     kind = "warning" if re.search(r"warning", text, re.IGNORECASE) else "log"
-    if re.search(r"error|exception|traceback|fail|\bfault\b|core dumped|\baborted\b", text, re.IGNORECASE):
+    if _FAILED.search(text):
         kind = "error"
     where = block[0].where()
     messages.append(msgspec.convert({"kind": kind, "text": text[:8192], "look": LOOK, "where": where}, Message))

@@ -39,7 +39,10 @@ _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
     r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}|[/-]entrypoint\.sh\b"
 )
-_DOCKER_RUN = regex(r"^\W{0,4}(?:sudo )?(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec)\b")
+_DOCKER_RUN = regex(
+    r"^\W{0,4}(?:sudo )?"
+    r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b"
+)
 _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
@@ -79,6 +82,7 @@ _PYTHON_LABEL = regex(
 _CARD = (
     r"(?:NVIDIA\s)?(?:(?:GeForce\s)?(?:RTX|GTX)\s?(?:A?\d{3,4})(?:\s?(?:Ti|SUPER|Ti SUPER|D|Ada)\b)?"
     r"(?:\sLaptop GPU|\sMax-Q)?"
+    r"|RTX\sPRO\s\d{4}(?:\sBlackwell)?(?:\s(?:Max-Q\s)?(?:Workstation|Server)(?:\sEdition)?)?|G[BH]\d{2,3}"
     r"|GeForce\s(?:GT|MX|GTX)?\s?\d{3,4}M?X?|TITAN\s\w{1,6}|Tesla\s[A-Z]\d{1,3}[\w-]{0,12}|Quadro\s[\w ]{2,12}"
     r"|[ABHL]\d{2,3}[SX]?(?:[ -](?:SXM\d?|PCIE|PCIe|NVL))?(?:[ -]\d{2,3}GB)?)"
 )
