@@ -37,8 +37,8 @@ TELLING = regex(
     r"|[\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"  # a console of another language
     r"|reject|exceed|reset|unreach|violation|unexpected|disconnect|handshake|socks|\bcrc\b|corrupt|fallen|fatal|elf\b"
     r"|already|bound to|paging|required?\b|unsupported|unknown|untrusted|revocation|known|provided|http|podman|kind:"
-    r"|image:|srun|salloc|nerdctl|kube|exit code|capabilities|resolvepackage|0xc0|fabric|cuinit|library|ld-musl|referenced|rev[_ ]"
-    r"|befehl|instruc|instruz|instruk|container"
+    r"|image:|srun|salloc|nerdctl|kube|exit code|capabilities|resolvepackage|0xc0|fabric|cuinit|library|ld-musl"
+    r"|referenced|rev[_ ]|befehl|instru[czkç]|container"
     r"|too old|unable|unavail|busy|nvidia|\bgpu|torch|python|driver|conda|\bpip\b|wheel|glibc|kernel|docker|slurm",
     re.IGNORECASE,
 )
