@@ -184,6 +184,9 @@ def _old_glibc(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
 def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
     """Not one wheel fits the interpreter: it is of 32 bits, or of a version that the release does not serve."""
     known_64 = case.facts.python.bits == 64
+    old = _old_glibc(one, case, wanted)
+    if old is not None:
+        return old
     if one.offered and not known_64:
         if one.local and wanted:  # who asks for a CUDA variant has a 64-bit machine, as a rule, and a new Python
             return Reason("python_too_new", one, "likely", wanted[0])

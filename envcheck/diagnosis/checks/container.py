@@ -287,6 +287,9 @@ def _asked_for_none(case: Case) -> Said:
     """A command that starts a job without a GPU counts when something in the job missed one."""
     missed = any(case.said(slug) for slug in (*_MISSED, "module_not_loaded")) or case.cuda_available is False
     asked = case.said("job_asked_no_gpu") or case.said("job_script_asks_no_gpu")
+    inside = case.facts.sightings.get("torch.cuda_available", ()) if case.scheduler == "slurm" else ()
+    if len(inside) > 1 and not asked and not case.listed:  # it sees a GPU here and none in the job
+        return tuple((one, {}) for one in case.facts.messages if "srun" in one.text)[:1]
     if asked or not missed or not case.pasted or case.scheduler != "slurm" or case.listed:
         return asked if missed else ()
     said = next((found for slug in (*_MISSED, "module_not_loaded") if (found := case.said(slug))), ())

@@ -47,7 +47,7 @@ _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
 )
-_BITS_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3", re.IGNORECASE)
+_BITS_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|^\W{0,3}\('32bit',", re.IGNORECASE)
 _CAPABILITY = regex(
     r"(?:capability|\barch(?:itecture)?|架构|算力|计算能力|\bSM|compute cap\w*)\W{1,6}"
     r"\((?P<major>\d{1,2}), ?(?P<minor>\d)\)"
@@ -57,13 +57,20 @@ _CAPABILITY = regex(
 _CUDA_DEVICE = regex(
     r"^\s{0,8}Device (?P<index>\d{1,2}): (?P<name>[A-Z][\w .()-]{2,60}?), compute capability (?P<cc>\d{1,2}\.\d)\b"
 )
+_LIBC = regex(
+    r"^\W{0,6}(?:glibc|GNU libc|GNU C Library)(?:\s?version)?\W{1,4}(?P<version>2\.\d{1,2})\W{0,3}$", re.IGNORECASE
+)
 _ROCM = regex(r"(?<![+/\w.-])rocm[ /-]?v?(?P<version>\d(?:\.\d{1,2}){0,2})\b", re.IGNORECASE)
 _AMD = regex(
-    r"\bGPU\b[^:\n]{0,40}:\s{0,3}(?P<name>(?:AMD|Radeon|RX|Vega|Instinct)\s[\w ()-]{2,40}?)\s{0,3}$", re.IGNORECASE
+    r"(?:\bGPU|\bDevice|\bgraphics|\bcard|显卡|Marketing Name)\b[^:\n]{0,40}:\s{0,3}"
+    r"(?P<name>(?:AMD|Radeon|RX|Vega|Instinct)\s[\w ()-]{2,40}?)\s{0,3}$",
+    re.IGNORECASE,
 )
 _MACHINE_ALONE = regex(r"^\s{0,4}(?P<machine>aarch64|arm64|x86_64|ppc64le)\s*$")
 _WSL_LISTING = regex(r"\bls\b[^\n|]{0,40}\s/usr/lib/wsl/lib/?\s*$")
-_ALPINE = regex(r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b|^\s*(?:RUN\s+)?apk add\b")
+_ALPINE = regex(
+    r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b|^\s*(?:[\w/~.-]{0,40} ?[#$] |RUN\s+)?apk add\b"
+)
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
 _LABEL = r"^\W{0,8}(?:my |the )?"
 _TORCH_BUILD = regex(
@@ -148,6 +155,10 @@ def _host(line: Line, draft: Draft) -> None:
         draft.see("host.os", "windows", line, rank=2)
     if _ALPINE.search(text):
         draft.see("host.libc", "musl", line, rank=7)
+    libc = _LIBC.match(text)
+    if libc:
+        draft.see("host.libc", "glibc", line, rank=3)
+        draft.see("host.libc_version", libc["version"], line, rank=3)
     ended = _PYTHON_ENDS.search(text)
     if ended:
         draft.see("python.version", ended["version"], line, rank=5)
