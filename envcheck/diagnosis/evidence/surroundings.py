@@ -69,7 +69,8 @@ _AMD = regex(
 _MACHINE_ALONE = regex(r"^\s{0,4}(?P<machine>aarch64|arm64|x86_64|ppc64le)\s*$")
 _WSL_LISTING = regex(r"\bls\b[^\n|]{0,40}\s/usr/lib/wsl/lib/?\s*$")
 _ALPINE = regex(
-    r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b|^\s*(?:[\w/~.-]{0,40} ?[#$] |RUN\s+)?apk add\b"
+    r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b"
+    r"|^\s*(?:[\w/~.-]{0,40} ?[#$] |RUN\s+)?apk add\b"
 )
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
 _LABEL = r"^\W{0,8}(?:my |the )?"
@@ -110,6 +111,17 @@ _TORCH_BARE = regex(
 _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
 
 
+_MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] = (
+    (_MACOS, (("host.os", "macos", 3),)),
+    (_CONTAINER, (("host.container", "docker", 3),)),
+    (_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
+    (_SLURM, (("host.scheduler", "slurm", 3),)),
+    (_BITS_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
+    (_ALPINE, (("host.libc", "musl", 7),)),
+)
+"""Words that tell one thing each, with the rank of what they tell."""
+
+
 def read(page: Page, draft: Draft) -> None:
     """Each line on its own."""
     for line in page.lines:
@@ -124,6 +136,10 @@ def read(page: Page, draft: Draft) -> None:
 
 def _host(line: Line, draft: Draft) -> None:
     text = line.text
+    for mark, facts in _MARKS:
+        if mark.search(text):
+            for fact, value, rank in facts:
+                draft.see(fact, value, line, rank=rank)
     if _JETSON.search(text) and not _NOT_ABOUT_HERE.search(text):
         draft.see("host.jetson", True, line, rank=6)
         draft.see("host.os", "linux", line, rank=2)
@@ -131,35 +147,27 @@ def _host(line: Line, draft: Draft) -> None:
     if _WSL.search(text) and not _NOT_HERE.search(text):
         draft.see("host.wsl", True, line, rank=6)
         draft.see("host.os", "linux", line, rank=8)
-    if _MACOS.search(text):
-        draft.see("host.os", "macos", line, rank=3)
-    word = _SYSTEM_WORD.match(text)
+    _told(line, draft)
+
+
+def _told(line: Line, draft: Draft) -> None:
+    """What a line states by name: the system, its kernel, its C library, the machine, a Python that is past its life."""
+    word = _SYSTEM_WORD.match(line.text)
     if word:
         family = {"w": "windows", "l": "linux", "m": "macos"}[word["name"][0].casefold()]
         draft.see("host.os", family, line, rank=2)
-    kernel = _KERNEL.search(text)
+    kernel = _KERNEL.search(line.text)
     if kernel:
         draft.see("host.kernel", kernel["kernel"] or kernel["alone"], line, rank=4)
         draft.see("host.os", "linux", line, rank=3)
-    if _CONTAINER.search(text):
-        draft.see("host.container", "docker", line, rank=3)
-    if _DOCKER_RUN.search(text):  # what follows was most likely said inside
-        draft.see("host.container", "docker", line, rank=1)
-    if _SLURM.search(text):
-        draft.see("host.scheduler", "slurm", line, rank=3)
-    machine = _MACHINE_ALONE.match(text)
+    machine = _MACHINE_ALONE.match(line.text)
     if machine:
         draft.see("host.machine", machine["machine"], line, rank=4)
-    if _BITS_32.search(text):
-        draft.see("python.bits", 32, line, rank=3)
-        draft.see("host.os", "windows", line, rank=2)
-    if _ALPINE.search(text):
-        draft.see("host.libc", "musl", line, rank=7)
-    libc = _LIBC.match(text)
+    libc = _LIBC.match(line.text)
     if libc:
         draft.see("host.libc", "glibc", line, rank=3)
         draft.see("host.libc_version", libc["version"], line, rank=3)
-    ended = _PYTHON_ENDS.search(text)
+    ended = _PYTHON_ENDS.search(line.text)
     if ended:
         draft.see("python.version", ended["version"], line, rank=5)
 
