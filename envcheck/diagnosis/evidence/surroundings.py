@@ -151,7 +151,7 @@ def _host(line: Line, draft: Draft) -> None:
 
 
 def _told(line: Line, draft: Draft) -> None:
-    """What a line states by name: the system, its kernel, its C library, the machine, a Python that is past its life."""
+    """What a line states by name: system, kernel, C library, machine, a Python past its life."""
     word = _SYSTEM_WORD.match(line.text)
     if word:
         family = {"w": "windows", "l": "linux", "m": "macos"}[word["name"][0].casefold()]
