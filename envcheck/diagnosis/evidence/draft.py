@@ -44,6 +44,7 @@ TELLING = regex(
 )
 
 
+_ERROR_LINE = regex(r"(?!.*Traceback \(most recent)[\w.]{1,60}(?:Error|Exception|Warning|Interrupt|Exit)\b(?::|$)")
 _FAILED = regex(
     r"error|exception|traceback|fail|\bfault\b|core dumped|\baborted\b"
     r"|错误|失败|非法|核心已转储|エラー|コアダンプ|오류|ошибка|fehler",
@@ -184,7 +185,10 @@ def _messages(page: Page) -> tuple[Message, ...]:
     block: list[Line] = []
     for line in page.lines:
         command = None if page.taken(line) else command_of(line.text)
-        ends = not line.text.strip() or page.taken(line) or command is not None or len(block) >= MAX_BLOCK_LINES
+        blank = not line.text.strip()
+        if blank and block and _open_traceback(block):
+            continue
+        ends = blank or page.taken(line) or command is not None or len(block) >= MAX_BLOCK_LINES
         if ends:
             _close(block, messages)
             block = []
@@ -196,6 +200,12 @@ def _messages(page: Page) -> tuple[Message, ...]:
     if len(messages) > MAX_MESSAGES:  # a long log: its last words and what stands out
         messages = messages[: MAX_MESSAGES // 2] + messages[-MAX_MESSAGES // 2 :]
     return tuple(messages)
+
+
+def _open_traceback(block: list[Line]) -> bool:
+    """Whether a traceback has begun in these lines and its error is still to come: IPython puts blank lines between."""
+    begun = any("Traceback (most recent call last)" in line.text for line in block)
+    return begun and not any(_ERROR_LINE.match(line.text) for line in block)
 
 
 def _close(block: list[Line], messages: list[Message]) -> None:
