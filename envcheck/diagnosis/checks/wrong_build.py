@@ -7,6 +7,7 @@ from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.torch_build import (
     CUDA_INDEX,
     CpuBuild,
@@ -251,7 +252,7 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     cause="rocm_wrong_wheel",
     explains=(*SYMPTOMS, "EC202", "EC206", "EC301", "EC321", "EC322", "EC323"),
     needs=("build_shown",),
-    hears=("driver_missing", "driver_too_old"),
+    hears=("driver_missing", "driver_too_old", "already_satisfied"),
 )
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """An AMD GPU, and a PyTorch build without ROCm.
@@ -278,6 +279,9 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         shown = (*((gpu,) if gpu else ()), *_misses_nvidia(case))
         shown += (fact("amd.rocm_version", rocm, "text"),) if rocm else ()
         shown += (fact("messages", asked_for, "text"),) if asked_for else ()
+    elif asked_for and _kept(case):
+        confidence = "likely"
+        shown = (fact("messages", asked_for, "text"), *heard(_kept(case), 1))
     elif asked_for and (case.cuda_available is False or known is False):
         confidence = "possible" if known is None else "likely"
         shown = (fact("messages", asked_for, "text"),)
@@ -290,6 +294,12 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         fixes=remedies.reinstall_torch(case),
         confidence=confidence,
     )
+
+
+def _kept(case: Case) -> Said:
+    """Pip kept the torch that was there although an index of ROCm builds was asked."""
+    said = case.said("already_satisfied") if case.pasted else ()
+    return tuple((message, groups) for message, groups in said if "rocm" not in groups.get("version", "rocm"))
 
 
 def _misses_nvidia(case: Case) -> tuple[Evidence, ...]:
