@@ -303,3 +303,35 @@ def test_very_many_lines_are_read_at_both_ends_only(line: str) -> None:
     assert facts.torch.version == "2.1.0"
     assert facts.nvidia.driver_versions[0].value == "550.54.15"
     assert (facts.nvidia.driver_versions[0].where or "").startswith("200002: ")
+
+
+def test_files_and_devices_as_people_list_them() -> None:
+    facts = read(
+        "$ ldconfig -p | grep libcuda\n\tlibcuda.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libcuda.so.1\n"
+        "\tlibcuda.so.1 (libc6,x86-64) => /usr/lib/wsl/lib/libcuda.so.1\n"
+        "$ ls -l /dev/kfd\ncrw-rw---- 1 root render 235, 0 Jan  1 00:00 /dev/kfd\n"
+        "$ id\nuid=1000(a) gid=1000(a) groups=1000(a),27(sudo)\n"
+        "$ ls /usr/lib/libnvidia-ml*\n/usr/lib/libnvidia-ml.so.1 /usr/lib/libnvidia-ml.so.535.161.07\n"
+        "cudaDriverGetVersion: 12020\n    Fabric\n        State    : In Progress\n"
+    )
+    assert [one.path for one in facts.nvidia.libraries] == ["/usr/lib/wsl/lib/libcuda.so.1"]
+    kfd = facts.amd.kfd
+    assert kfd is not None
+    assert (kfd.group, kfd.writable, kfd.error) == ("render", False, "EACCES")
+    assert [one.value for one in facts.nvidia.library_versions] == ["535.161.07"]
+    assert [one.value for one in facts.nvidia.cuda_versions] == ["12.2"]
+    assert [gpu.fabric_state for gpu in facts.nvidia.gpus or ()] == ["in_progress"]
+
+
+def test_two_versions_of_a_library_tell_nothing_about_which_is_loaded() -> None:
+    assert (
+        read("/usr/lib/libnvidia-ml.so.535.161.07\n/usr/lib/libnvidia-ml.so.550.54.14\n").nvidia.library_versions == ()
+    )
+
+
+def test_several_variables_echoed_at_once() -> None:
+    facts = read("$ echo $SLURM_JOB_ID $CUDA_VISIBLE_DEVICES\n4711 NoDevFiles\n")
+    assert {one.name: one.value for one in facts.variables or ()} == {
+        "SLURM_JOB_ID": "4711",
+        "CUDA_VISIBLE_DEVICES": "NoDevFiles",
+    }

@@ -27,7 +27,7 @@ def _gpu_nodes(case: Case) -> tuple[DeviceNode, ...]:
     return tuple(node for node in case.nodes or () if node.path.removeprefix("/dev/nvidia").isdigit())
 
 
-_MISSED = ("driver_missing", "no_cuda_gpus", "smi_absent")
+_MISSED = ("driver_missing", "no_cuda_gpus", "smi_absent", "no_device_nodes")
 
 
 @check(
@@ -61,7 +61,7 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
     "EC204",
     "container-without-gpu",
     cause="container_no_gpu",
-    hears=("container_no_gpu", "docker_without_gpus", "smi_absent", "driver_missing", "no_cuda_gpus"),
+    hears=("container_no_gpu", "docker_without_gpus", *_MISSED),
     needs=("in_container", "nodes"),
     explains=(*NO_CUDA, "EC202", "EC213", "EC216", "EC244"),
 )

@@ -74,7 +74,8 @@ def _visible(case: Case, value: str) -> Visible:
 
 def _none_left(case: Case) -> bool:
     """Whether torch sees no GPU, and how many there are is not known."""
-    return case.cuda_available is False and not case.listed and case.build_kind in (None, "cuda")
+    none = case.cuda_available is False or case.facts.torch.device_count == 0
+    return none and not case.listed and case.build_kind in (None, "cuda")
 
 
 def _unexplained(case: Case) -> bool:

@@ -138,7 +138,7 @@ def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     nodes = (*((case.kfd,) if case.kfd else ()), *(case.facts.amd.render_nodes or ()))
     denied = [node for node in nodes if _closed(node)]
     amd = bool(case.amd_pci or case.facts.amd.gpus)
-    if case.cuda_available or not (told or (denied and amd and case.build_kind in ("rocm", None))):
+    if case.cuda_available or not (told or (denied and (amd or case.pasted) and case.build_kind in ("rocm", None))):
         return
     groups = case.facts.host.groups
     yield this.finding(

@@ -15,6 +15,7 @@ def read(text: str) -> Facts:
         environment,
         install,
         listings,
+        places,
         repl,
         reports,
         smi,
@@ -25,6 +26,18 @@ def read(text: str) -> Facts:
 
     page = page_of(text)
     draft = Draft()
-    for reader in (collect_env, smi, reports, system, listings, install, environment, repl, torch_says, surroundings):
+    for reader in (
+        collect_env,
+        smi,
+        reports,
+        system,
+        listings,
+        install,
+        environment,
+        repl,
+        torch_says,
+        places,
+        surroundings,
+    ):
         reader.read(page, draft)
     return draft.facts(page)

@@ -20,6 +20,7 @@ _ASSIGN = regex(
 _ENVIRON = regex(
     rf"environ\[[\"'](?P<name>{_NAMES})[\"']\]\s{{0,2}}=\s{{0,2}}(?:str\()?[\"'](?P<value>[^\"'\n]{{0,500}})[\"']"
 )
+_ECHOES = regex(rf"\$\{{?({_NAMES})\b")
 _ECHO = regex(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b")
 
 
@@ -34,7 +35,18 @@ def read(page: Page, draft: Draft) -> None:
         if echo and position + 1 < len(page.lines):
             below = page.lines[position + 1]
             if command_of(below.text) is None:
+                _several(position, page, draft)
                 _seen(echo["name"], below.text.strip(), below, draft)
+
+
+def _several(position: int, page: Page, draft: Draft) -> None:
+    """`echo $ONE $TWO` and the values below, where there are as many."""
+    names = _ECHOES.findall(command_of(page.lines[position].text) or page.lines[position].text)
+    below = page.lines[position + 1]
+    values = below.text.split()
+    if len(names) > 1 and len(values) == len(names):
+        for name, value in zip(names, values, strict=True):
+            _seen(name, value, below, draft)
 
 
 def _seen(name: str, value: str, line: Line, draft: Draft) -> None:

@@ -37,7 +37,8 @@ _MACOS = regex(
 )
 _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
-    r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}|[/-]entrypoint\.sh\b"
+    r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}"
+    r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b"
 )
 _DOCKER_RUN = regex(
     r"^\W{0,4}(?:sudo )?"
@@ -47,7 +48,8 @@ _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
 )
-_BITS_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|^\W{0,3}\('32bit',", re.IGNORECASE)
+_WIN_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE)
+_BITS_32 = regex(r"^\W{0,3}\('32bit',|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b", re.IGNORECASE)
 _CAPABILITY = regex(
     r"(?:capability|\barch(?:itecture)?|架构|算力|计算能力|\bSM|compute cap\w*)\W{1,6}"
     r"\((?P<major>\d{1,2}), ?(?P<minor>\d)\)"
@@ -116,7 +118,8 @@ _MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] 
     (_CONTAINER, (("host.container", "docker", 3),)),
     (_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
     (_SLURM, (("host.scheduler", "slurm", 3),)),
-    (_BITS_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
+    (_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
+    (_BITS_32, (("python.bits", 32, 3),)),
     (_ALPINE, (("host.libc", "musl", 7),)),
 )
 """Words that tell one thing each, with the rank of what they tell."""

@@ -1,0 +1,84 @@
+"""Files and devices as people list them: where the loader finds libcuda, what lies below /dev, who may open it."""
+
+import re
+
+from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.model.facts import DeviceNode, Library
+from envcheck.model.patterns import regex
+
+_RESOLVED = regex(r"\blibcuda\.so(?:\.1)?(?: \([^)\n]{0,40}\))? (?:=>|->) (?P<path>/\S{1,200}/libcuda\.so\S{0,24})")
+_FILE = regex(r"\blibnvidia-ml\.so\.(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\b")
+_KFD = regex(
+    r"^\s{0,4}c(?P<mode>[r-][w-][x-][r-][w-][x-][r-][w-][x-])[.+]?\s+\d+\s+\w+\s+(?P<group>[\w-]+)\s.{0,60}/dev/kfd\s*$"
+)
+_ID = regex(r"\buid=(?P<uid>\d+)\S{0,40}\s+gid=\S{1,60}\s+groups=(?P<groups>\S{1,600})")
+_FABRIC = regex(r"^\s{0,12}State\s{1,40}:\s{1,4}(?P<state>In Progress|Not Started|Completed)\s*$")
+_API_VERSION = regex(
+    r"\b(?:cudaDriverGetVersion|cuDriverGetVersion|_cuda_getDriverVersion)(?:\(\))?\W{1,12}(?P<number>\d{4,5})\b"
+)
+_GRID = regex(r"\b(?P<name>GRID [A-Z]\w{1,8}-\d{1,2}[QCAB]|NVIDIA [A-Z]\d{1,3}\w{0,6}-\d{1,2}[QC])\b")
+
+
+def read(page: Page, draft: Draft) -> None:
+    """Each line on its own; two versions of one library tell nothing about which is loaded."""
+    files: dict[str, Line] = {}
+    found: list[tuple[str, Line]] = []
+    for line in page.lines:
+        if len(line.text) < 8:
+            continue
+        for match in _FILE.finditer(line.text):
+            files.setdefault(match["version"], line)
+        resolved = _RESOLVED.search(line.text)
+        if resolved:
+            found.append((resolved["path"], line))
+        _devices(line, draft)
+    if len(files) == 1:
+        version, line = next(iter(files.items()))
+        draft.see_many("nvidia.library_versions", version, line)
+    _loaded(found, draft)
+    _access(page, draft)
+
+
+def _devices(line: Line, draft: Draft) -> None:
+    number = _API_VERSION.search(line.text)
+    if number:
+        value = int(number["number"])
+        draft.see_many("nvidia.cuda_versions", f"{value // 1000}.{value % 1000 // 10}", line)
+    grid = _GRID.search(line.text)
+    if grid and not draft.gpus:
+        draft.gpu_named(grid["name"], line)
+    fabric = _FABRIC.match(line.text)
+    if fabric and "fabric_state" not in draft.gpus.get(0, {}):
+        draft.gpu(0, line, fabric_state=fabric["state"].casefold().replace(" ", "_"))
+
+
+def _loaded(found: list[tuple[str, Line]], draft: Draft) -> None:
+    """The libcuda that the loader takes; inside WSL the one of Windows counts where it is among them."""
+    if not found:
+        return
+    path, line = next((one for one in found if one[0].startswith("/usr/lib/wsl/")), found[0])
+    draft.see("nvidia.libraries", (Library(name="libcuda.so.1", path=path),), line, rank=3)
+
+
+def _access(page: Page, draft: Draft) -> None:
+    """`ls -l /dev/kfd` and `id`: whether this user may open it."""
+    kfd = next(((match, line) for line in page.lines if (match := _KFD.match(line.text))), None)
+    person = next((match for line in page.lines if (match := _ID.search(line.text))), None)
+    if kfd is None:
+        return
+    match, line = kfd
+    writable = None
+    if person:
+        groups = re.findall(r"\(([\w-]+)\)", person["groups"])
+        shared = match["mode"][6:8] == "rw" or (match["group"] in groups and match["mode"][3:5] == "rw")
+        writable = person["uid"] == "0" or shared
+    node = DeviceNode(
+        path="/dev/kfd",
+        readable=writable,
+        writable=writable,
+        mode="c" + match["mode"],
+        group=match["group"],
+        error="EACCES" if writable is False else None,
+    )
+    draft.see("amd.kfd", node, line, rank=3)
