@@ -215,6 +215,7 @@ def test_the_home_folder_and_the_prompt_are_not_passed_on() -> None:
     facts = read(
         "bob@secrethost:~$ pip install torch\nOSError: /home/bob/env/lib/python3.9/site-packages/torch/x.so: error\n"
         'Error loading "C:\\Users\\Bob Smith\\torch\\lib\\c10.dll" or one\n'
+        "'C:\\\\Users\\\\bob\\\\torch.py' /Users/bob/x\n"
     )
     kept = str(facts)
     assert "bob" not in kept.casefold()

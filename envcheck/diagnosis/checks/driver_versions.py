@@ -7,7 +7,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.model.report import Evidence, Finding, Fix
+from envcheck.model.report import Confidence, Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 from envcheck.model.versions import at_least, cuda_of_int, numbers, same_release
 
@@ -108,11 +108,14 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
         return
     found = next((cuda_of_int(int(groups["found"])) for _, groups in told if "found" in groups), None)
     have = case.driver_version or case.cuda_driver_version or found
+    # Told of another place than the driver that is shown, such as a container that has none.
+    other = minimum is not None and case.driver_version is not None and at_least(case.driver_version, minimum)
+    sure: Confidence = "certain" if told or (case.driver_version and case.build_cuda) else "likely"
     yield this.finding(
         _too_old(cuda, have, minimum),
         evidence=(*_driver_evidence(case), *heard(told)),
         fixes=_build_or_driver(case, minimum),
-        confidence="certain" if told or (case.driver_version and case.build_cuda) else "likely",
+        confidence="possible" if other and case.pasted else sure,
     )
 
 

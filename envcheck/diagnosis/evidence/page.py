@@ -30,7 +30,7 @@ _USERINFO = regex(r"(?<=://)[^/@\s\"'<>]{1,300}@")
 _TOKEN = regex(r"(?<=/t/)[\w-]{6,120}(?=/)")
 _HOME = regex(r"/home/[^/\s\"'<>:]{1,64}(?=/)")
 _NAMED_HOME = regex(
-    r"(?P<homes>/Users/)[^/\s\"'<>:]{1,64}(?=/)|(?P<windows>[A-Za-z]:\\Users\\)[^/\\\n\"'<>:]{1,64}(?=\\)"
+    r"(?P<homes>/Users/)[^/\s\"'<>:]{1,64}(?=/)|(?P<windows>[A-Za-z]:\\{1,2}Users\\{1,2})[^/\\\n\"'<>:]{1,64}(?=\\)"
 )
 MAX_LINE = 4096
 HEAD, TAIL = 512 << 10, 256 << 10

@@ -49,6 +49,7 @@ _SLURM = regex(
     re.IGNORECASE,
 )
 _WIN_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE)
+_MSC = regex(r"\[MSC v\.\d{4}")
 _BITS_32 = regex(r"^\W{0,3}\('32bit',|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b", re.IGNORECASE)
 _CAPABILITY = regex(
     r"(?:capability|\barch(?:itecture)?|架构|算力|计算能力|\bSM|compute cap\w*)\W{1,6}"
@@ -120,6 +121,7 @@ _MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] 
     (_SLURM, (("host.scheduler", "slurm", 3),)),
     (_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
     (_BITS_32, (("python.bits", 32, 3),)),
+    (_MSC, (("host.os", "windows", 5),)),
     (_ALPINE, (("host.libc", "musl", 7),)),
 )
 """Words that tell one thing each, with the rank of what they tell."""
