@@ -302,9 +302,9 @@ class Machine:
 
     @cached_property
     def build_cuda(self) -> str | None:
-        """The CUDA version that torch was built with, `12.6`."""
+        """The CUDA version that torch was built with, `12.6`; old builds state the patch, too (`10.0.130`)."""
         if self.facts.torch.cuda:
-            return self.facts.torch.cuda
+            return ".".join(self.facts.torch.cuda.split(".")[:2])
         digits = re.fullmatch(r"cu(\d{1,2})(\d)", self.variant or "")
         return f"{digits[1]}.{digits[2]}" if digits else None
 

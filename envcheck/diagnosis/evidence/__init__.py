@@ -14,6 +14,7 @@ def read(text: str) -> Facts:
         collect_env,
         environment,
         install,
+        labels,
         listings,
         places,
         repl,
@@ -26,18 +27,7 @@ def read(text: str) -> Facts:
 
     page = page_of(text)
     draft = Draft()
-    for reader in (
-        collect_env,
-        smi,
-        reports,
-        system,
-        listings,
-        install,
-        environment,
-        repl,
-        torch_says,
-        places,
-        surroundings,
-    ):
+    known = (collect_env, smi, reports, system, listings, install, environment, repl, torch_says)
+    for reader in (*known, labels, places, surroundings):  # what weighs most comes first
         reader.read(page, draft)
     return draft.facts(page)

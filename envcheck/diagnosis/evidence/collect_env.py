@@ -77,16 +77,10 @@ def _torch(entry: Entry) -> None:
 def _cuda(entry: Entry) -> None:
     known = entry.draft.best("torch.version") is not None
     if said(entry.value):
-        entry.draft.see("torch.cuda", _toolkit(entry.value), entry.line, rank=9)
+        entry.draft.see("torch.cuda", entry.value, entry.line, rank=9)
         entry.draft.see("torch.cuda_known", True, entry.line, rank=9)
     elif known and entry.value.casefold() in ("none", "could not collect"):  # torch.version.cuda is None
         entry.draft.see("torch.cuda_known", True, entry.line, rank=8)
-
-
-def _toolkit(value: str) -> str:
-    """`10.1.243` and `11.7` as major.minor: the patch is the toolkit's own."""
-    match = re.match(r"\d+\.\d+", value)
-    return match[0] if match else value
 
 
 def _rocm(entry: Entry) -> None:
