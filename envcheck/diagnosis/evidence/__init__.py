@@ -13,21 +13,27 @@ def read(text: str) -> Facts:
     from envcheck.diagnosis.evidence import (
         collect_env,
         environment,
+        frameworks,
         install,
         labels,
         listings,
+        local,
         places,
         repl,
         reports,
         smi,
+        smi_query,
+        startup,
         surroundings,
         system,
+        toolkits,
         torch_says,
     )
 
     page = page_of(text)
     draft = Draft()
-    known = (collect_env, smi, reports, system, listings, install, environment, repl, torch_says)
-    for reader in (*known, labels, places, surroundings):  # what weighs most comes first
+    reported = (collect_env, smi, smi_query, toolkits, frameworks, startup, reports)
+    known = (*reported, system, listings, install, environment, repl, torch_says)
+    for reader in (*known, labels, places, surroundings, local):  # what weighs most comes first
         reader.read(page, draft)
     return draft.facts(page)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from itertools import islice
 
+from envcheck.diagnosis.evidence.devices import amd_seen, card_seen, is_amd
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.listings import conda_row, package_seen
 from envcheck.diagnosis.evidence.page import Line, Page
@@ -11,9 +12,11 @@ from envcheck.model.base import Plain
 from envcheck.model.facts import Tool
 from envcheck.model.patterns import regex
 
-_KEY = regex(r"^\s{0,8}(?:[-*•]\s+)?\**(?P<key>[A-Za-z][A-Za-z0-9_ /]{1,48}?)\**\s{0,4}:\s{0,4}(?P<value>.*)$")
+_KEY = regex(
+    r"^\s{0,8}(?:[-*•]\s+)?\**(?P<key>[A-Za-z][A-Za-z0-9_ /]{1,48}?)(?: \(PyTorch\))?\**\s{0,4}:\s{0,4}(?P<value>.*)$"
+)
 _GPU_ALONE = regex(
-    r"(?:(?P<amd>(?:AMD|Radeon)\s[\w ()/-]{2,40})|(?:NVIDIA\s)?(?:GeForce|Tesla|Quadro|TITAN|RTX|GTX)\s[\w -]{2,30}?"
+    r"(?:(?:NVIDIA\s)?(?:GeForce|Tesla|Quadro|TITAN|RTX|GTX)\s[\w -]{2,30}?"
     r"|NVIDIA\s[\w .-]{2,30}?)\s*"
 )
 _GPU = regex(r"^\s{0,8}GPU (?P<index>\d{1,3})\s{0,2}:\s{0,2}(?P<name>.+?)\s*$")
@@ -109,8 +112,11 @@ def _yes_or_no(field: str) -> "_Handler":
 def _os(entry: Entry) -> None:
     if not said(entry.value):
         return
-    entry.draft.see("host.os_name", entry.value, entry.line, rank=9)
     lower = entry.value.casefold()
+    if lower in ("nt", "posix"):  # os.name, which is no system's name
+        entry.draft.see("host.os", "windows" if lower == "nt" else None, entry.line, rank=6)
+        return
+    entry.draft.see("host.os_name", entry.value, entry.line, rank=9)
     families = (("windows", "windows"), ("mac", "macos"), ("darwin", "macos"))
     family = next((os for word, os in families if word in lower), "linux")
     entry.draft.see("host.os", family, entry.line, rank=9)
@@ -170,16 +176,20 @@ def _gpus(entry: Entry) -> None:
     """`GPU models and configuration:`, the names on this line or one a line below."""
     below = islice(entry.page.after(entry.line), 64)
     rows = [(entry.line, entry.value), *((line, line.text) for line in below)]
+    hip = entry.draft.best("torch.hip") is not None
     alone = _GPU_ALONE.fullmatch(entry.value)
-    if alone and alone["amd"]:
-        entry.draft.see("amd.gpus", ({"index": 0, "name": entry.value.strip()},), entry.line, rank=2)
+    if said(entry.value) and not _GPU.match(entry.value) and (hip or is_amd(entry.value)):
+        amd_seen(entry.value, entry.line, entry.draft)
     elif alone:
         entry.draft.gpu_named(entry.value.strip(), entry.line)
     for row, text in rows:
         match = _GPU.match(text)
         if match:
             name = re.sub(r"\s*\(UUID: [^)]{1,64}\)\s*$", "", match["name"])
-            entry.draft.gpu(int(match["index"]), row, name=name)
+            if hip:
+                amd_seen(name, row, entry.draft, int(match["index"]))
+            else:
+                card_seen(name, row, entry.draft, int(match["index"]))
             entry.page.take(row)
         elif row is not entry.line and not re.match(r"\s*MIG ", text):
             break
@@ -208,6 +218,8 @@ _KEYS: dict[str, _Handler] = {
     "is xpu available": _yes_or_no("torch.xpu_available"),
     "is mps available": _yes_or_no("torch.mps_available"),
     "os": _os,
+    "distro": _os,
+    "distribution": _os,
     "libc version": _libc,
     "python version": _python,
     "python": _python,
@@ -215,6 +227,7 @@ _KEYS: dict[str, _Handler] = {
     "python platform": _platform,
     "cuda runtime version": _nvcc,
     "nvidia driver version": _driver,
+    "cuda driver version": _driver,
     "gpu models and configuration": _gpus,
     "cudnn version": _cudnn,
     "is debug build": _nothing,

@@ -89,6 +89,11 @@ class Draft:
         seen = self._ranked(path)
         return seen[0].value if seen else None
 
+    def line_of(self, path: str) -> Line | None:
+        """The line that the value in force for `path` came from."""
+        seen = self._ranked(path)
+        return seen[0].line if seen else None
+
     def gpu(self, index: int, line: Line, **values: object) -> None:
         """Something about the GPU at `index`; earlier words stand."""
         if index not in self.gpus and len(self.gpus) >= MAX_GPUS:

@@ -16,6 +16,8 @@ _INSTALLED = regex(r"\bSuccessfully installed (?P<names>.{1,3000})$")
 _SATISFIED = regex(
     r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+(?: \([^)]{0,80}\))? ?\((?P<version>[\w.+]+)\)"
 )
+_SHOW_NAME = regex(r"^\s{0,8}Name: (?P<name>torch(?:vision|audio)?)\s{0,8}$")
+_SHOW_VERSION = regex(r"^\s{0,8}Version: (?P<version>\d[\w.+]{0,60})\s{0,8}$")
 _MACHINES = (("x86_64", "x86_64"), ("amd64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "arm64"))
 _OSES = (("win", "windows"), ("macosx", "macos"), ("manylinux", "linux"), ("linux", "linux"))
 _BLOCK_LINES = 6
@@ -23,7 +25,9 @@ _BLOCK_LINES = 6
 
 def read(page: Page, draft: Draft) -> None:
     """Lines stay messages: signatures of failures look at them, too."""
+    shown: str | None = None
     for line in page.lines:
+        shown = _show(line, shown, draft)
         if "whl" in line.text:
             _wheel(line, draft)
         looking = _LOOKING.match(line.text)
@@ -38,6 +42,18 @@ def read(page: Page, draft: Draft) -> None:
         if satisfied:
             draft.see("torch.version", satisfied["version"], line, rank=3)
             draft.see("torch.installed", True, line)
+
+
+def _show(line: Line, shown: str | None, draft: Draft) -> str | None:
+    """`pip show torch`: the version stands right below the name."""
+    name = _SHOW_NAME.match(line.text)
+    version = _SHOW_VERSION.match(line.text) if shown else None
+    if shown and version:
+        draft.package(shown, version["version"], line, installer="pip")
+        if shown == "torch":
+            draft.see("torch.version", version["version"], line, rank=4)
+            draft.see("torch.installed", True, line)
+    return name["name"] if name else None
 
 
 def _wheel(line: Line, draft: Draft) -> None:

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from envcheck.diagnosis.evidence.devices import card_seen
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.patterns import regex
@@ -50,17 +51,44 @@ _PROPERTIES = regex(
 )
 _PRINT = regex(r"print\s?\((?P<arguments>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)?\)){0,400})\)")
 _PRINTED = regex(r"^\s{0,8}print\s?\(.{0,200}\btorch\..{0,200}\)\s*$")
-_MAX_ANSWER = 6
+_CODE = regex(
+    r"^\s{0,8}(?:print\s?\(.{0,400}\)\s*;?|import \w[\w., ]{0,80}|from \w[\w.]{0,60} import .{1,80}"
+    r"|[a-z_]\w{0,30} = .{1,200})\s*$"
+)
+_BETWEEN = regex(
+    r"^\W{0,8}(?:(?:the )?(?:outputs?|results?|out|prints?|returns?|输出|结果)(?: is| was)?|输出结果|输出为)?\W{0,8}$",
+    re.IGNORECASE,
+)
+_RETURNED = regex(r"^\W{0,4}(?:returns?|returned|output|result|prints?|返回|输出)\W{1,4}", re.IGNORECASE)
+_WORDS = regex(r"[rf]?(?P<quote>[\"'])(?P<said>[^\"'{}\n]{0,100})(?P=quote)")
+_TRUTH = regex(r"True|False")
+_FORMS = {
+    "torch.version": regex(r"\d{1,2}\.\d{1,2}[\w.+]{0,40}"),
+    "torch.cuda": regex(r"None|\d{1,2}\.\d{1,2}(?:\.\d{1,4})?"),
+    "torch.hip": regex(r"None|\d{1,2}\.\d{1,2}[\w.-]{0,40}"),
+    "torch.cuda_available": _TRUTH,
+    "torch.mps_available": _TRUTH,
+    "torch.xpu_available": _TRUTH,
+    "torch.device_count": regex(r"\d{1,3}"),
+    "torch.arch_list": regex(r"\[(?:'(?:sm|compute|gfx)\w{1,12}'(?:, )?){0,40}\]"),
+    "torch.cudnn": regex(r"None|\d{4,6}"),
+    "gpu.name": regex(r"(?:NVIDIA|GeForce|Tesla|Quadro|TITAN|RTX|GTX|AMD|Radeon|Orin|Xavier).{0,60}"),
+    "gpu.capability": regex(r"\(\d{1,2}, \d{1,2}\)"),
+    "python.version": regex(r"\d\.\d{1,2}\.\d{1,2}\b.{0,120}"),
+}
+"""What an answer looks like; other answers count only right below a prompt."""
+_MAX_SCRIPT, _MAX_BETWEEN = 40, 4
 
 
 def read(page: Page, draft: Draft) -> None:
     """Answers below prompts, answers below `python -c`, sentences, and device properties wherever they stand."""
+    below = 0
     for position, line in enumerate(page.lines):
         prompt = _PROMPT.match(line.text)
         code = prompt["code"] if prompt else _script(line.text)
         if code is None and _PRINTED.match(line.text):
-            code = line.text.strip()
-        if code and "." in code:
+            below = below if position < below else _script_then_output(page, position, draft)
+        elif code and "." in code:
             _dialogue(code, _answers(page, position), draft, interactive=prompt is not None)
         elif "torch." in line.text or "cuda.is_available" in line.text:
             _told_below(page, position, draft)
@@ -73,6 +101,34 @@ def read(page: Page, draft: Draft) -> None:
             capability = f"{properties['major']}.{properties['minor']}"
             memory = int(properties["memory"]) << 20 if properties["memory"] else None
             draft.gpu_named(properties["name"], line, compute_capability=capability, memory_bytes=memory)
+
+
+def _script_then_output(page: Page, position: int, draft: Draft) -> int:
+    """Lines of a program and below them what it printed, in the same order; returns the place behind the program.
+
+    Blank lines and a word such as `Output:` may stand between. What stands there counts only where it has the form of
+    an answer: it may as well be the next sentence.
+    """
+    end = position
+    while end < len(page.lines) and end < position + _MAX_SCRIPT and _CODE.match(page.lines[end].text):
+        end += 1
+    asked = list(_asked("\n".join(line.text for line in page.lines[position:end]), interactive=False))
+    start = end
+    while start < min(end + _MAX_BETWEEN, len(page.lines)) and _BETWEEN.match(page.lines[start].text):
+        start += 1
+    for questions, line in zip(asked, page.lines[start : start + len(asked)], strict=False):
+        text = _RETURNED.sub("", line.text).strip()
+        pairs = _pairs(questions, text)
+        facts = [(_fact_of(question), value) for question, value in pairs]
+        if not pairs or not all(fact is None or _fits(fact, value) for fact, value in facts):
+            break
+        for question, value in pairs:
+            _answer(question, value, line, draft, rank=6)
+    return end
+
+
+def _fits(fact: str, value: str) -> bool:
+    return fact in _FORMS and _FORMS[fact].fullmatch(value.strip("'\"")) is not None
 
 
 def _told_below(page: Page, position: int, draft: Draft) -> None:
@@ -121,11 +177,21 @@ def _dialogue(code: str, answers: list[Line], draft: Draft, *, interactive: bool
     """Match questions and answers: one `print` or one bare expression gives one line."""
     asked = list(_asked(code, interactive=interactive))
     for questions, line in zip(asked, answers, strict=False):
-        text = _OUT.sub("", line.text).strip()
-        values = [text] if len(questions) == 1 else text.split()
-        if len(values) == len(questions):
-            for question, value in zip(questions, values, strict=True):
-                _answer(question, value, line, draft, rank=7)
+        for question, value in _pairs(questions, _OUT.sub("", line.text).strip()):
+            _answer(question, value, line, draft, rank=7)
+
+
+def _pairs(questions: list[str], text: str) -> list[tuple[str, str]]:
+    """Each expression of one `print` with its value; words that it prints as they stand are taken off."""
+    expressions: list[str] = []
+    for question in questions:
+        word = _WORDS.fullmatch(question)
+        if word is None:
+            expressions.append(question)
+        elif word["said"] and word["said"] in text:
+            text = text.replace(word["said"], " ", 1)
+    values = [text.strip()] if len(expressions) == 1 else text.split()
+    return list(zip(expressions, values, strict=True)) if len(values) == len(expressions) else []
 
 
 def _asked(code: str, *, interactive: bool) -> Iterator[list[str]]:
@@ -150,16 +216,21 @@ def _split(arguments: str) -> list[str]:
     return [*parts, arguments[start:]]
 
 
+def _fact_of(question: str) -> str | None:
+    return next((fact for pattern, fact in _QUESTIONS if pattern.fullmatch(question.strip())), None)
+
+
 def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> None:
-    fact = next((fact for pattern, fact in _QUESTIONS if pattern.fullmatch(question.strip())), None)
+    fact = _fact_of(question)
     if fact is None:
         return
     text = answer.strip().lstrip("#> ").strip("'\"`")
     if fact.startswith(("gpu.", "driver.")):
         _device(fact, text, line, draft)
     elif fact == "torch.cuda":
-        draft.see("torch.cuda_known", text == "None" or text[:1].isdigit(), line, rank=rank)
-        draft.see(fact, text if text[:1].isdigit() else None, line, rank=rank)
+        if _FORMS[fact].fullmatch(text):
+            draft.see("torch.cuda_known", True, line, rank=rank)
+            draft.see(fact, None if text == "None" else text, line, rank=rank)
     elif fact in ("torch.cuda_available", "torch.mps_available", "torch.xpu_available"):
         if text in ("True", "False"):
             draft.see(fact, text == "True", line, rank=rank)
@@ -197,7 +268,7 @@ def _version(fact: str, text: str, line: Line, draft: Draft, rank: int) -> None:
 
 def _device(fact: str, text: str, line: Line, draft: Draft) -> None:
     if fact == "gpu.name" and text and not text.startswith("<"):
-        draft.gpu_named(text, line)
+        card_seen(text, line, draft)
     elif fact == "gpu.capability":
         try:
             major, minor = ast.literal_eval(text)

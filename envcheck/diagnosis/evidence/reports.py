@@ -1,7 +1,8 @@
-"""Other programs' own reports: detectron2 and mmcv, transformers and accelerate, Lightning, Ultralytics, ComfyUI."""
+"""Other programs' own reports, a key and a value a line: detectron2, mmcv, sglang, transformers, accelerate."""
 
 import re
 
+from envcheck.diagnosis.evidence.devices import card_seen, is_amd, is_card
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.patterns import regex
@@ -12,20 +13,20 @@ _TORCH_AND_ANSWER = regex(
     r"(?: \((?P<answer>True|False|[\w ]{1,20})\))?"
 )
 _FOUND = regex(rf"\bPyTorch version (?P<version>{_VERSION}) (?:Found|available)\b", re.IGNORECASE)
-_ULTRALYTICS = regex(rf"\bPython-(?P<python>3\.[\d.]+)\s+torch-(?P<torch>{_VERSION})\s+(?P<device>CPU|CUDA:\d)")
 _GPU_LIST = regex(
-    r"^\s{0,8}[-*]?\s{0,2}GPU (?P<indices>\d{1,2}(?:,\d{1,2}){0,63})\s*:?\s+(?P<name>[A-Z][\w .()-]{3,60}?)"
+    r"^\s{0,8}[-*]?\s{0,2}GPU (?P<indices>\d{1,2}(?:,\d{1,2}){0,63})\s*:?\s+(?P<name>[A-Z][\w .()/-]{3,60}?)"
     r"\s*(?:\(arch=(?P<cc>\d+\.\d)\))?\s*$"
 )
+_GPU_CAPABILITY = regex(
+    r"^\s{0,8}GPU (?P<indices>\d{1,2}(?:,\d{1,2}){0,63}) Compute Capability: (?P<cc>\d{1,2}\.\d)\s{0,8}$"
+)
+_BUILT_WITH = regex(r"^\s{0,8}(?:-\s)?Built with CUDA Runtime (?P<cuda>\d{1,2}\.\d{1,2})\s{0,8}$")
+"""Stands in a build description only where the runtime that is loaded is another than torch.version.cuda."""
 _COLUMNS = regex(
     r"^\s{0,8}(?P<key>PyTorch|CUDA available|GPU available|Driver version|Python|sys\.platform)\s{1,40}"
     rf"(?P<value>{_VERSION}|True|False|Yes|linux|win32|darwin)\b"
 )
-_GPU_TYPE = regex(
-    r"^\s{0,8}[-*]\s+GPU type\s*:\s*(?P<name>\S.{2,60}?)\s*$"
-    r"|^\s{0,8}(?:\[\w{2,20}\] )?(?:Device:|- \*{0,2}Name:\*{0,2}) cuda:(?P<index>\d) (?P<device>\S.{2,60}?)"
-    r"(?: : \w+)?\s*$"
-)
+_GPU_TYPE = regex(r"^\s{0,8}[-*]\s+GPU type\s*:\s*(?P<name>\S.{2,60}?)\s*$")
 _LIGHTNING = regex(
     r"^\s{0,8}[-*]\s+(?P<key>available|pytorch_version|torch|version|python|system|processor)\s*:\s+(?P<value>\S{1,60})"
 )
@@ -34,11 +35,12 @@ _SYSTEMS = {"linux": "linux", "win32": "windows", "windows": "windows", "darwin"
 
 def read(page: Page, draft: Draft) -> None:
     """Lines of these forms; the rest is left alone."""
+    fresh = not draft.gpus
     for line in page.lines:
         if len(line.text) < 8 or page.taken(line):
             continue
         _versions(line, draft)
-        _devices(line, draft)
+        _devices(line, draft, fresh=fresh)
         columns = _COLUMNS.match(line.text)
         if columns:
             _pair(columns["key"].casefold(), columns["value"], line, draft)
@@ -51,27 +53,31 @@ def _versions(line: Line, draft: Draft) -> None:
     both = _TORCH_AND_ANSWER.search(line.text)
     if both:
         _pair("torch", both["version"], line, draft)
-        answer = {"True": True, "False": False}.get(both["answer"] or "")
+        answer = {"True": True, "False": False, "CUDA": True}.get(both["answer"] or "")
         draft.see("torch.cuda_available", answer, line, rank=8)
     found = _FOUND.search(line.text)
     if found:
         _pair("torch", found["version"], line, draft)
-    ultralytics = _ULTRALYTICS.search(line.text)
-    if ultralytics:
-        _pair("torch", ultralytics["torch"], line, draft)
-        _pair("python", ultralytics["python"], line, draft)
+    built = _BUILT_WITH.match(line.text)
+    if built:
+        draft.see("torch.cuda", built["cuda"], line, rank=7)
+        draft.see("torch.cuda_known", True, line, rank=7)
 
 
-def _devices(line: Line, draft: Draft) -> None:
+def _devices(line: Line, draft: Draft, *, fresh: bool) -> None:
+    """`GPU 0,1: name`, as many lines as there are products; a card that a table has told is not told again."""
     rows = _GPU_LIST.match(line.text)
-    if rows and "," in rows["indices"]:
+    card = rows is not None and (rows["cc"] is not None or is_card(rows["name"]) or is_amd(rows["name"]))
+    if rows and card and (fresh or "," in rows["indices"]):
         for index in rows["indices"].split(","):
-            draft.gpu(int(index), line, name=rows["name"], compute_capability=rows["cc"])
-    elif rows and not draft.gpus:
-        draft.gpu(int(rows["indices"]), line, name=rows["name"], compute_capability=rows["cc"])
+            card_seen(rows["name"], line, draft, index=int(index), compute_capability=rows["cc"])
+    capability = _GPU_CAPABILITY.match(line.text)
+    if capability:
+        for index in (one for one in capability["indices"].split(",") if int(one) in draft.gpus):
+            draft.gpu(int(index), line, compute_capability=capability["cc"])
     named = _GPU_TYPE.match(line.text)
     if named:
-        draft.gpu_named((named["name"] or named["device"]).strip(), line)
+        card_seen(named["name"].strip(), line, draft)
 
 
 def _pair(key: str, value: str, line: Line, draft: Draft) -> None:

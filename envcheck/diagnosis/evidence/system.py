@@ -2,6 +2,7 @@
 
 import re
 
+from envcheck.diagnosis.evidence.devices import gfx_seen
 from envcheck.diagnosis.evidence.draft import LOOK, Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.facts import KernelModule, PciDevice, Tool
@@ -160,7 +161,4 @@ def _pci(line: Line, device: str | None, draft: Draft) -> str | None:
 def _amd(line: Line, draft: Draft) -> None:
     match = _GFX.search(line.text)
     if match:
-        gfx = match["gfx"] or match["name"]
-        known = draft.best("amd.gpus") or ()
-        if all(row["gfx"] != gfx for row in known):
-            draft.see("amd.gpus", (*known, {"index": len(known), "gfx": gfx}), line, rank=5 + len(known))
+        gfx_seen(match["gfx"] or match["name"], line, draft)
