@@ -29,11 +29,11 @@ _PYTHON_BANNER = regex(
     r"^\s*Python (?P<version>3\.\d{1,2}\.\d{1,2}) (?P<rest>[|(].*)$|^\s*Python (?P<alone>3\.\d{1,2}(?:\.\d{1,2})?)\s*$"
 )
 _BUILT = (
-    (re.compile(r"^\s*-?\s*CUDA Runtime (?P<value>\d+\.\d+)"), "torch.cuda"),
+    (re.compile(r"^\s{0,40}-?\s{0,8}CUDA Runtime (?P<value>\d+\.\d+)"), "torch.cuda"),
     (re.compile(r"\bCUDA_VERSION=(?P<value>\d+\.\d+)"), "torch.cuda"),
     (re.compile(r"\bTORCH_VERSION=(?P<value>\d[\w.+]*)"), "torch.version"),
-    (re.compile(r"^\s*-?\s*HIP Runtime (?P<value>\d[\w.]*)"), "torch.hip"),
-    (re.compile(r"^\s*-?\s*CuDNN (?P<value>\d+\.\d+(?:\.\d+)?)"), "torch.cudnn"),
+    (re.compile(r"^\s{0,40}-?\s{0,8}HIP Runtime (?P<value>\d[\w.]*)"), "torch.hip"),
+    (re.compile(r"^\s{0,40}-?\s{0,8}CuDNN (?P<value>\d+\.\d+(?:\.\d+)?)"), "torch.cudnn"),
     (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
 )
 _NOT_COMPILED = regex(r"Torch not compiled with CUDA enabled")
