@@ -229,7 +229,12 @@ def _numpy_rows(case: Case) -> tuple[Evidence, ...]:
 
 
 @check(
-    "EC308", "numpy-2-abi", cause="numpy2_abi", explains=("EC311", "EC347"), needs=("packages",), hears=("numpy2_abi",)
+    "EC308",
+    "numpy-2-abi",
+    cause="numpy2_abi",
+    explains=("EC311", "EC347"),
+    needs=("packages",),
+    hears=("numpy2_abi", "numpy_not_available"),
 )
 def numpy2_abi(this: Check, case: Case) -> Iterator[Finding]:
     """A compiled module was made for NumPy 1 and meets NumPy 2.
@@ -243,8 +248,9 @@ def numpy2_abi(this: Check, case: Case) -> Iterator[Finding]:
     """
     rows = _numpy_rows(case)
     said = case.said("numpy2_abi")
-    unavailable = case.said("numpy_not_available") if rows else ()
-    if not rows and not said:
+    alone = case.pasted and package(case, "numpy") is None  # who asks in a thread has it, as a rule
+    unavailable = case.said("numpy_not_available") if rows or alone else ()
+    if not rows and not said and not unavailable:
         return
     works = case.torch_imported is True and not case.pasted
     fixes = (
@@ -261,7 +267,7 @@ def numpy2_abi(this: Check, case: Case) -> Iterator[Finding]:
         evidence=(*rows, *heard(said or unavailable, 1)),
         fixes=fixes,
         severity="warning" if works else "error",
-        confidence="certain" if said or unavailable else "likely",
+        confidence="certain" if said or (rows and unavailable) else "likely" if rows else "possible",
     )
 
 

@@ -26,7 +26,8 @@ def _release(case: Case, version: str) -> tuple[str, ...]:
 
 
 def _about_torch(said: Said) -> bool:
-    named = any("torch" in message.text.casefold() or "c10" in message.text for message, _ in said)
+    words = ("torch", "c10", "cudnn", "cublas", "nvidia")
+    named = any(word in message.text.casefold() for message, _ in said for word in words)
     return named or any("importing _C:" in message.text for message, _ in said)
 
 
