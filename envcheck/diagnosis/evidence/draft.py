@@ -35,7 +35,8 @@ TELLING = regex(
     r"|nouveau|tegra|jetson|#sbatch|secureboot|licen[cs]e|fabricmanager|kfd|gfx\d|\.dll|proxy|pyqt|pyside|libcu|nvidia-"
     r"|::\w|_cpu_|cpuonly|rev ff|server_hostname"
     r"|[\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"  # a console of another language
-    r"|reject|secure boot|satisf|exceed|reset|unreach|violation|unexpected|disconnect|handshake|socks|\bcrc\b|corrupt|fallen|fatal|elf\b"
+    r"|secure boot|reject|satisf|exceed"
+    r"|reset|unreach|violation|unexpected|disconnect|handshake|socks|\bcrc\b|corrupt|fallen|fatal|elf\b"
     r"|already|bound to|paging|required?\b|unsupported|unknown|untrusted|revocation|known|provided|http|podman|kind:"
     r"|image:|srun|salloc|nerdctl|kube|exit code|capabilities|resolvepackage|0xc0|fabric|cuinit|library|ld-musl"
     r"|referenced|rev[_ ]|befehl|\bin?stru[czkç]|container"
