@@ -86,12 +86,15 @@ def flat(facts: Facts) -> dict[str, object]:
         "driver": nvidia.driver_versions[0].value if nvidia.driver_versions else None,
         "cuda_driver": nvidia.cuda_versions[0].value if nvidia.cuda_versions else None,
         "gpus": [gpu.name for gpu in nvidia.gpus or ()],
+        "memory": [round(gpu.memory_bytes / (1 << 20)) for gpu in nvidia.gpus or () if gpu.memory_bytes],
+        "amd": [gpu.name for gpu in facts.amd.gpus or ()],
         "host.os": facts.host.os,
         "host.os_name": facts.host.os_name,
         "host.machine": facts.host.machine,
         "glibc": facts.host.libc_version,
         "python.version": facts.python.version,
         "nvcc": tools.get("nvcc"),
+        "toolkit": tools.get("cuda-toolkit"),
     }
 
 
@@ -336,3 +339,33 @@ def test_several_variables_echoed_at_once() -> None:
         "SLURM_JOB_ID": "4711",
         "CUDA_VISIBLE_DEVICES": "NoDevFiles",
     }
+
+
+def test_the_architecture_joins_the_card_that_a_report_has_named() -> None:
+    facts = read(
+        "PyTorch version: 2.3.0+rocm6.0\nROCM used to build PyTorch: 6.0.32830\n"
+        "GPU models and configuration: AMD Radeon RX 7800 XT\n$ rocminfo\n  Name:                    gfx1101\n"
+    )
+    assert [(gpu.name, gpu.gfx) for gpu in facts.amd.gpus or ()] == [("AMD Radeon RX 7800 XT", "gfx1101")]
+    assert facts.nvidia.gpus is None
+
+
+def test_what_a_build_was_made_for_yields_to_what_the_text_says() -> None:
+    told = read("torch                2.1.0+cu118\n>>> torch.version.cuda\n'12.1'\n")
+    assert told.torch.cuda == "12.1"
+    assert [seen.value for seen in told.sightings["torch.cuda"]] == ["12.1"]
+    assert read("torch                2.1.0+cu118\n").torch.cuda == "11.8"
+    assert read("torch                2.1.0+cpu\n").torch.cuda is None
+
+
+def test_devices_counted_by_cuda_do_not_mix_with_a_table_in_another_order() -> None:
+    facts = read(
+        "NVIDIA-SMI 470.82.00   Driver Version: 470.82.00   CUDA Version: 11.4\n"
+        "|   0  GeForce GT 710      Off  | 00000000:01:00.0 Off |                  N/A |\n"
+        "|   1  Quadro P4000        Off  | 00000000:02:00.0 Off |                  N/A |\n\n"
+        'Device 0: "Quadro P4000"\n  CUDA Capability Major/Minor version number:    6.1\n'
+    )
+    assert [(gpu.name, gpu.compute_capability) for gpu in facts.nvidia.gpus or ()] == [
+        ("GeForce GT 710", None),
+        ("Quadro P4000", "6.1"),
+    ]

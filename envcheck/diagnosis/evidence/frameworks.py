@@ -25,9 +25,10 @@ _XFORMERS = regex(
 _SECTION = regex(r"^\s{0,8}(?:[-*•]\s{1,3})?\**(?P<name>cuda|packages|lightning|system)\**:?\s{0,4}$", re.IGNORECASE)
 _GPU_HEAD = regex(r"^\s{0,20}(?:[-*•]\s{1,3})?GPU:\s{0,4}(?P<value>None)?$")
 _PAIR = regex(
-    r"^\s{0,20}(?:[-*•]\s{1,3})?(?P<key>available|version|pytorch_version|torch):\s{1,40}(?P<value>\S{1,60})\s{0,8}$",
+    r"^\s{0,20}(?:[-*•]\s{1,3})?(?P<key>available|version|pytorch_version|torch|os|python):\s{1,40}(?P<value>\S{1,60})\s{0,8}$",
     re.IGNORECASE,
 )
+_SYSTEMS = {"linux": "linux", "windows": "windows", "darwin": "macos"}
 _ITEM = regex(r"^\s{0,32}(?:[-*•]\s{1,3})?(?P<name>[A-Z][^:\n]{2,60}?)\s{0,8}$")
 
 
@@ -65,6 +66,10 @@ def _lightning(section: str, line: Line, draft: Draft) -> None:
         build_cuda(value, line, draft)
     elif section in ("packages", "lightning") and key in ("pytorch_version", "torch"):
         torch_seen(value, line, draft)
+    elif section == "system" and key == "os":
+        draft.see("host.os", _SYSTEMS.get(value.casefold()), line, rank=7)
+    elif section == "system" and key == "python" and re.fullmatch(VERSION, value):
+        draft.see("python.version", value, line, rank=7)
 
 
 def _one(line: Line, draft: Draft) -> None:

@@ -12,8 +12,8 @@ from envcheck.model.patterns import regex
 _Q = regex(r"^\s{0,40}(?P<key>[A-Z][A-Za-z0-9 ]{2,40}?)\s*:\s(?P<value>\S.*)$")
 _Q_GPU = regex(r"^\s{0,8}GPU (?P<bus>[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)\s*$")
 _XML = regex(
-    r"^\s{0,60}<(?P<tag>[a-z_]{2,40})(?: id=\"(?P<bus>[0-9A-Fa-f:.]{8,20})\")?>"
-    r"(?:(?P<value>[^<>\n]{1,120})</[a-z_]{2,40}>)?\s{0,8}$"
+    r"^\s{0,60}<(?P<tag>[a-z0-9_]{2,40})(?: id=\"(?P<bus>[0-9A-Fa-f:.]{8,20})\")?>"
+    r"(?:(?P<value>[^<>\n]{1,120})</[a-z0-9_]{2,40}>)?\s{0,8}$"
 )
 _XML_KEYS = {
     "driver_version": "Driver Version", "cuda_version": "CUDA Version", "product_name": "Product Name",

@@ -24,6 +24,11 @@ _ULTRALYTICS = regex(
 _ULTRALYTICS_CARD = regex(
     r"(?:^\s{0,60}|\s)CUDA:(?P<index>\d{1,2}) \((?P<name>[A-Z][^,\n]{2,60}), (?P<memory>\d{1,6})(?:\.\d{1,6})?Mi?B\)"
 )
+_CHECKS = regex(
+    r"^\s{0,8}(?:GPU\s{3,30}(?P<name>[A-Z][^,\n]{2,60}), (?P<memory>\d{3,7})Mi?B"
+    r"|CUDA\s{3,30}(?P<cuda>\d{1,2}\.\d{1,2}|None)|OS\s{3,30}(?P<os>Linux|Windows|macOS)-\S{1,120})\s{0,8}$"
+)
+"""The table that `yolo checks` prints."""
 _FOOTER = regex(rf"\btorch: (?P<torch>{VERSION})\s{{1,4}}[•|]|[•|]\s{{1,4}}torch: (?P<last>{VERSION})")
 _TRAINER = regex(
     r"\bTorch backend: (?:nVidia|NVIDIA) CUDA (?P<cuda>\d{1,2}\.\d{1,2}) cuDNN"
@@ -77,6 +82,13 @@ def _devices(line: Line, draft: Draft) -> None:
 
 
 def _ultralytics(line: Line, draft: Draft) -> None:
+    checks = _CHECKS.match(line.text)
+    if checks and checks["name"]:
+        card_seen(checks["name"], line, draft, memory_bytes=int(checks["memory"]) << 20)
+    elif checks and checks["cuda"]:
+        build_cuda(checks["cuda"], line, draft)
+    elif checks:
+        draft.see("host.os", checks["os"].casefold(), line, rank=7)
     match = _ULTRALYTICS.search(line.text)
     if match is None:
         return
