@@ -369,3 +369,22 @@ def test_devices_counted_by_cuda_do_not_mix_with_a_table_in_another_order() -> N
         ("GeForce GT 710", None),
         ("Quadro P4000", "6.1"),
     ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name, age\nBob, 42\nWell, thanks\n",
+        "name, driver_version\n\nI have tried this, nothing helped\n",
+        "My GPU 0 is a Tesla T4, 15109 MiB, and 440.33.01 is my driver\n",
+        "GPU 0 memory is full\nGPU 1 Broken\n",
+        "import torch\nprint(torch.cuda.device_count())\nprint(torch.version.cuda)\n\n2 GPUs are there\n12 of us\n",
+        "CUDA: 11.8\ncuDNN: 8.7\n",
+        "distribution: exponential with mean 3\n",
+    ],
+)
+def test_what_only_looks_like_a_report_tells_nothing(text: str) -> None:
+    facts = read(text)
+    assert (facts.nvidia.gpus, facts.nvidia.driver_versions, facts.tools) == (None, (), None)
+    assert (facts.torch.cuda, facts.torch.cuda_known, facts.torch.device_count) == (None, False, None)
+    assert facts.host.os_name is None

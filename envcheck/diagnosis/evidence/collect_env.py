@@ -35,6 +35,11 @@ class Entry(Plain, frozen=True):
 UNSAID = frozenset({"", "n/a", "could not collect", "no cuda", "unknown", "none", "not found", "not available"})
 _YES = {"true": True, "yes": True, "false": False, "no": False}
 _PYTHON = regex(r"^(?P<version>\d+\.\d+(?:\.\d+)?(?:(?:a|b|rc)\d+|\+)?)")
+_LINUX = regex(
+    r"(?:Ubuntu|Debian|Fedora|CentOS|Red Hat|RHEL|Rocky|Alma|Arch|Manjaro|Linux ?Mint|open ?SUSE|SUSE|SLES|Pop!_OS"
+    r"|Amazon|Oracle|Kali|Gentoo|NixOS|Alpine|elementary|Deepin|UOS|Kylin|EulerOS|openEuler|TencentOS|Anolis)\b",
+    re.IGNORECASE,
+)
 _BITS = regex(r"\((?P<bits>32|64)-bit runtime\)")
 
 
@@ -123,6 +128,12 @@ def _os(entry: Entry) -> None:
     machine = re.search(r"\((x86_64|aarch64|arm64|ppc64le|i686)\)\s*$", entry.value)
     if machine:
         entry.draft.see("host.machine", machine[1], entry.line, rank=8)
+
+
+def _distribution(entry: Entry) -> None:
+    """The word of fastai and jetson-stats for the system; elsewhere it may be any distribution."""
+    if _LINUX.match(entry.value):
+        _os(entry)
 
 
 def _libc(entry: Entry) -> None:
@@ -218,8 +229,8 @@ _KEYS: dict[str, _Handler] = {
     "is xpu available": _yes_or_no("torch.xpu_available"),
     "is mps available": _yes_or_no("torch.mps_available"),
     "os": _os,
-    "distro": _os,
-    "distribution": _os,
+    "distro": _distribution,
+    "distribution": _distribution,
     "libc version": _libc,
     "python version": _python,
     "python": _python,

@@ -90,7 +90,7 @@ def conda_package(name: str, version: str, build: str | None, channel: str | Non
     draft.see("torch.version", version, line, rank=3)
     draft.see("torch.installed", True, line)
     draft.see("torch.installer", "conda", line)
-    cuda = re.search(r"cuda(\d+\.\d+|\d{2,3})", build or "")
+    cuda = re.search(r"cuda(\d{1,2}\.\d{1,2}(?:\.\d{1,4})?|\d{2,3})", build or "")
     if cuda:
         digits = cuda[1]
         draft.see("torch.cuda", digits if "." in digits else f"{digits[:-1]}.{digits[-1]}", line, rank=4)

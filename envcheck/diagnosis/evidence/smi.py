@@ -25,7 +25,9 @@ _ROW_CUT = regex(
 _MEMORY = regex(r"\|\s*(?:\d{1,3}%\s+)?(?P<used>\d+)\s*Mi?B\s*/\s*(?P<total>\d+)\s*Mi?B\s*\|(?P<rest>.*)$")
 _COMPUTE = regex(r"(?P<mode>Default|E\. ?Process|E\. ?Thread|Prohibited)\s*\|")
 _MIG_MODE = regex(r"^\s*\|\s*\|\s*\|\s*(?P<mig>Enabled|Disabled)\*?\s*\|\s*$")
-_LIST = regex(r"^\s*GPU (?P<index>\d{1,3}): (?P<name>.+?)\s*\((?:UUID: )?(?P<uuid>GPU-[0-9a-fA-F-]{8,36}|\.{3})\)")
+_LIST = regex(
+    r"^\s*GPU (?P<index>\d{1,3}): (?P<name>.+?)\s*\((?:UUID: )?(?P<uuid>GPU-[0-9a-fA-F-]{8,36}|\.{3})(?:\)|\s{0,8}$)"
+)
 _MIG_LIST = regex(r"^\s+MIG (?P<profile>\S+)\s+Device\s+\d+: \(UUID: (?P<uuid>MIG-[^)]{8,80})\)")
 _COMPUTE_MODES = {"Default": "default", "E.Process": "exclusive_process", "E.Thread": "exclusive_thread",
                   "Prohibited": "prohibited"}  # fmt: skip
