@@ -45,11 +45,12 @@ _USED = regex(
 
 def read(page: Page, draft: Draft) -> None:
     """Lines stay messages, and the prefix that a logger put before them does not matter."""
+    counted = not draft.gpus
     alone = len(draft.gpus) < 2 and not any(_NO_CARD.search(line.text) for line in page.lines)
     for line in page.lines:
         if len(line.text) < 8 or page.taken(line):
             continue
-        _devices(line, draft)
+        _devices(line, draft, counted=counted)
         _ultralytics(line, draft)
         _others(line, draft)
         if alone:
@@ -65,7 +66,7 @@ def _memory(line: Line, draft: Draft) -> None:
         draft.gpu(min(draft.gpus, default=0), line, memory_bytes=amount)
 
 
-def _devices(line: Line, draft: Draft) -> None:
+def _devices(line: Line, draft: Draft, *, counted: bool) -> None:
     device = _DEVICE.search(line.text)
     if device:
         card_seen(device["name"].strip(), line, draft)
@@ -77,7 +78,7 @@ def _devices(line: Line, draft: Draft) -> None:
         if is_amd(card["name"]):
             card_seen(card["name"], line, draft, index=int(card["index"]))
         else:  # its numbers are CUDA's, which a table before it need not share
-            index = None if draft.gpus and int(card["index"]) not in draft.gpus else int(card["index"])
+            index = int(card["index"]) if counted else None
             card_seen(card["name"], line, draft, index=index, memory_bytes=int(card["memory"]) << 20)
 
 
