@@ -15,7 +15,6 @@ def read(text: str) -> Facts:
         environment,
         frameworks,
         install,
-        labels,
         listings,
         local,
         places,
@@ -34,6 +33,6 @@ def read(text: str) -> Facts:
     draft = Draft()
     reported = (collect_env, smi, smi_query, toolkits, frameworks, startup, reports)
     known = (*reported, system, listings, install, environment, repl, torch_says)
-    for reader in (*known, labels, places, surroundings, local):  # what weighs most comes first
+    for reader in (*known, places, surroundings, local):  # what weighs most comes first
         reader.read(page, draft)
     return draft.facts(page)
