@@ -265,7 +265,8 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install from the index of a ROCm build as the only index, with a Python that it has wheels for.
     """
     torch = case.facts.torch
-    if case.build_kind in ("rocm", "xpu") or torch.xpu or case.torch_installed is False:
+    replaced = case.pasted and bool(_misses_nvidia(case))  # a ROCm build is listed, and a CUDA build complains
+    if (case.build_kind in ("rocm", "xpu") and not replaced) or torch.xpu or case.torch_installed is False:
         return
     gpu = amd_seen(case)
     known = has_cuda(case)

@@ -8,6 +8,8 @@ from envcheck.model.patterns import regex
 
 _ANSI = regex(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
 _QUOTE = regex(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
+_WORKER = regex(r"^\s{0,4}\((?:\w{1,40} ){1,3}pid=\d{1,8}(?:, ip=[\d.]{7,15})?\) ?")
+"""What Ray and vLLM put before each line of a worker."""
 _FENCE = regex(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
 _UNSEEN = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _PROMPT = regex(
@@ -134,7 +136,7 @@ def _plain(raw: str) -> str:
         text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
         # The way homes are written there tells the system.
         text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
-    text = _QUOTE.sub("", text)
+    text = _WORKER.sub("", _QUOTE.sub("", text))
     if _FENCE.match(text):
         return ""
     return _UNSEEN.sub("", text.replace("\xa0", " ").replace("\u3000", " "))[:MAX_LINE].rstrip()
