@@ -11,7 +11,6 @@ which reaches the worker because a System hands its own environment on.
 """
 
 import shutil
-import stat
 import sys
 import time
 from pathlib import Path
@@ -204,7 +203,7 @@ class FakeMachine:
         return found
 
     def _folders(self) -> list[str]:
-        return [path.name for path in (self.root / "tmp").iterdir() if stat.S_ISDIR(path.stat().st_mode)]
+        return [path.name for path in (self.root / "tmp").iterdir() if path.is_dir()]
 
     def _running(self) -> list[str]:
         mark = f"TMPDIR={self.root}/tmp".encode()
