@@ -266,3 +266,21 @@ def test_a_line_that_tells_two_facts_is_quoted_once() -> None:
     screen = " ".join(render(World(), looked(text), "console", verbose=False).split())
     assert screen.count("Driver Version: 470.86") == 1
     assert "CUDA 470" not in screen
+
+
+def test_a_hidden_module_of_the_standard_library_is_named_as_such() -> None:
+    hidden = found("cannot import name 'Random' from 'random' (/v/site-packages/torch/random.py)\n", "EC307")
+    assert hidden is not None
+    assert hidden.title.values["module"] == "random"
+    assert hidden.fixes[0].what.values == {"path": "/v/site-packages/torch"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "OSError: [Errno 28] inotify watch limit reached\n",
+        "nvidia-container-cli: requirement error: unsatisfied condition: brand = tesla\n",
+    ],
+)
+def test_words_that_have_another_meaning(text: str) -> None:
+    assert answer(text)[0] not in ("no_space", "driver_too_old")

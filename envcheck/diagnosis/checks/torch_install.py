@@ -196,6 +196,25 @@ def module_shadow(this: Check, case: Case) -> Iterator[Finding]:
             fixes=(remedies.step(say("Rename or remove {path}", path=path)),),
             severity=severity,
         )
+    elif said and said[0][1].get("module"):
+        module = said[0][1]["module"]
+        file = said[0][1].get("file", f"{module}.py")
+        yield this.finding(
+            say(
+                "{file} hides the module {module} of the standard library, which torch imports",
+                file=file,
+                module=module,
+            ),
+            evidence=heard(said, 1),
+            fixes=(
+                remedies.step(say("Rename or remove {path}", path=file))
+                if "site-packages" not in file
+                else remedies.step(
+                    say("Run from another directory, and leave {path} out of PYTHONPATH", path=_folder(file))
+                ),
+            ),
+            confidence="likely",
+        )
     elif said:
         yield this.finding(
             say("Something else named torch is imported in place of the package"),
@@ -211,6 +230,10 @@ def module_shadow(this: Check, case: Case) -> Iterator[Finding]:
             ),
             confidence="likely",
         )
+
+
+def _folder(file: str) -> str:
+    return re.split(r"[\\/][^\\/]*$", file)[0]
 
 
 def _below(path: str | None, folder: str | None) -> bool:

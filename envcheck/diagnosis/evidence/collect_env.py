@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from itertools import islice
 
-from envcheck.diagnosis.evidence.devices import amd_seen, card_seen, is_amd
+from envcheck.diagnosis.evidence.devices import amd_seen, card_seen, is_amd, is_card
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.listings import conda_row, package_seen
 from envcheck.diagnosis.evidence.page import Line, Page
@@ -14,10 +14,6 @@ from envcheck.model.patterns import regex
 
 _KEY = regex(
     r"^\s{0,8}(?:[-*•]\s+)?\**(?P<key>[A-Za-z][A-Za-z0-9_ /]{1,48}?)(?: \(PyTorch\))?\**\s{0,4}:\s{0,4}(?P<value>.*)$"
-)
-_GPU_ALONE = regex(
-    r"(?:(?:NVIDIA\s)?(?:GeForce|Tesla|Quadro|TITAN|RTX|GTX)\s[\w -]{2,30}?"
-    r"|NVIDIA\s[\w .-]{2,30}?)\s*"
 )
 _GPU = regex(r"^\s{0,8}GPU (?P<index>\d{1,3})\s{0,2}:\s{0,2}(?P<name>.+?)\s*$")
 _PACKAGE = regex(r"^\s{0,8}\[(?P<tool>pip3?|conda)\]\s+(?P<row>\S.*)$")
@@ -188,10 +184,9 @@ def _gpus(entry: Entry) -> None:
     below = islice(entry.page.after(entry.line), 64)
     rows = [(entry.line, entry.value), *((line, line.text) for line in below)]
     hip = entry.draft.best("torch.hip") is not None
-    alone = _GPU_ALONE.fullmatch(entry.value)
     if said(entry.value) and not _GPU.match(entry.value) and (hip or is_amd(entry.value)):
         amd_seen(entry.value, entry.line, entry.draft)
-    elif alone:
+    elif is_card(entry.value):
         entry.draft.gpu_named(entry.value.strip(), entry.line)
     for row, text in rows:
         match = _GPU.match(text)

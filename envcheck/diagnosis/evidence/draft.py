@@ -43,8 +43,7 @@ TELLING = regex(
     r"|too old|unable|unavail|busy|nvidia|\bgpu|torch|python|driver|conda|\bpip\b|wheel|glibc|kernel|docker|slurm",
     re.IGNORECASE,
 )
-
-
+"""A pasted paragraph without any of these is left out. What a signature knows must be among them: a test sees to it."""
 _ERROR_LINE = regex(r"(?!.*Traceback \(most recent)[\w.]{1,60}(?:Error|Exception|Warning|Interrupt|Exit)\b(?::|$)")
 _FAILED = regex(
     r"error|exception|traceback|fail|\bfault\b|core dumped|\baborted\b"

@@ -6,6 +6,7 @@ from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.facts import DeviceNode, Library
 from envcheck.model.patterns import regex
+from envcheck.model.versions import cuda_of_int
 
 _RESOLVED = regex(r"\blibcuda\.so(?:\.1)?(?: \([^)\n]{0,40}\))? (?:=>|->) (?P<path>/\S{1,200}/libcuda\.so\S{0,24})")
 _FILE = regex(r"\blibnvidia-ml\.so\.(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\b")
@@ -43,8 +44,7 @@ def read(page: Page, draft: Draft) -> None:
 def _devices(line: Line, draft: Draft) -> None:
     number = _API_VERSION.search(line.text)
     if number:
-        value = int(number["number"])
-        draft.see_many("nvidia.cuda_versions", f"{value // 1000}.{value % 1000 // 10}", line)
+        draft.see_many("nvidia.cuda_versions", cuda_of_int(int(number["number"])), line)
     grid = _GRID.search(line.text)
     if grid and not draft.gpus:
         draft.gpu_named(grid["name"], line)

@@ -5,6 +5,7 @@ Such words weigh less than a report's own lines: their ranks are low, and a card
 
 import re
 
+from envcheck.diagnosis.evidence.devices import amd_seen
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.facts import Library
@@ -218,7 +219,4 @@ def _mentioned(line: Line, draft: Draft) -> None:
         draft.gpu(min(draft.gpus, default=0), line, compute_capability=known)
     radeon = _RADEON.match(text) or _AMD.search(text)
     if radeon and not draft.best("amd.gpus"):
-        row = {"index": 0, "name": radeon["name"].strip()} | (
-            {"gfx": radeon["gfx"]} if radeon.groupdict().get("gfx") else {}
-        )
-        draft.see("amd.gpus", (row,), line, rank=1)
+        amd_seen(f"{radeon['name']} {radeon.groupdict().get('gfx') or ''}", line, draft)
