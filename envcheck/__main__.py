@@ -12,9 +12,12 @@ if __name__ == "__main__":  # `python -m` puts the working directory first: a st
 import gc
 import os
 from types import ModuleType
-from typing import Any, NoReturn
 
-_SELDOM: dict[str, dict[str, Any]] = {
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the head start comes before `typing`
+    from typing import Any, NoReturn
+
+_SELDOM: "dict[str, dict[str, Any]]" = {
     "inspect": {},  # click imports it to tidy docstrings that we tidy ourselves: 7 of the 38 ms of `envcheck --version`
     "textwrap": {},  # msgspec, for schemas
     **({"platform": {"system": lambda: os.uname().sysname}} if hasattr(os, "uname") else {}),  # uuid asks this of it
@@ -25,11 +28,11 @@ _SELDOM: dict[str, dict[str, Any]] = {
 class _Later(ModuleType):
     """Stands in for a module of the standard library that is imported when it is first asked for something else."""
 
-    def __init__(self, name: str, **known: Any) -> None:
+    def __init__(self, name: str, **known: "Any") -> None:
         super().__init__(name)
         self.__dict__.update(known)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> "Any":
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         module = __import__(self.__name__)
@@ -37,13 +40,21 @@ class _Later(ModuleType):
         return getattr(module, name)
 
 
-def main() -> NoReturn:
+def main() -> "NoReturn":
     """Start quickly, run the command line, leave with its exit code."""
     gc.disable()  # a short life needs no collector of cycles
-    for name, known in _SELDOM.items():
-        sys.modules.setdefault(name, _Later(name, **known))
-    from envcheck.cli import main as run
+    if sys.argv[1:2] == ["doctor"]:
+        from envcheck.probes import headstart
 
+        headstart.begin(sys.argv[1:])
+    try:
+        for name, known in _SELDOM.items():
+            sys.modules.setdefault(name, _Later(name, **known))
+        from envcheck.cli import main as run
+    except BaseException:  # Ctrl-C, or click is not there
+        if "envcheck.probes.headstart" in sys.modules:
+            headstart.abandon()
+        raise
     run()
 
 

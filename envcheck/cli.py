@@ -110,7 +110,11 @@ def main() -> NoReturn:
 
 
 def finish_tidying() -> None:
-    """Wait for the threads that put away what was started; those that may hang for ever are daemons."""
+    """End what was started and not wanted, and wait for the threads that put away what was; others may hang."""
+    if "envcheck.probes.headstart" in sys.modules:
+        from envcheck.probes.headstart import abandon
+
+        abandon()
     if "threading" in sys.modules:
         import threading
 

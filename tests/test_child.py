@@ -162,7 +162,7 @@ def test_without_a_place_for_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     def refuse(env: object) -> Path:
         raise PermissionError(13, "no")
 
-    monkeypatch.setattr(worker, "_private_folder", refuse)
+    monkeypatch.setattr(worker, "private_folder", refuse)
     result = run_worker([sys.executable], "", {}, {}, limit=1)
     assert (result.state, result.detail) == ("failed", "EACCES")
 

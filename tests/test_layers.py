@@ -24,7 +24,13 @@ LEVELS = {
 """Rooms; a room imports itself and rooms of a lower level."""
 PURE_PARSERS = "envcheck.diagnosis.evidence"
 """Text in, values out: probes may use them."""
-DOORS = {"envcheck/probes/system.py", "envcheck/probes/child.py", "envcheck/probes/web.py"}
+DOORS = {
+    "envcheck/probes/system.py",
+    "envcheck/probes/child.py",
+    "envcheck/probes/headstart.py",
+    "envcheck/probes/launch.py",
+    "envcheck/probes/web.py",
+}
 BEHIND_DOORS = {"subprocess", "socket", "urllib", "http", "ssl", "ctypes", "multiprocessing", "asyncio"}
 PURE = "urllib.parse"
 """Text in, text out."""

@@ -15,6 +15,7 @@ from envcheck.model.base import Plain
 from envcheck.model.facts import Facts, Observation, Python, State, Torch, TorchDevice
 from envcheck.model.gradients import GradientDevice, Gradients
 from envcheck.probes.interpreter import Choice, choose
+from envcheck.probes.launch import child_environment
 from envcheck.probes.system import System
 from envcheck.probes.worker import Worker, WorkerResult
 
@@ -46,7 +47,7 @@ def measure(
     """
     book = Book(ask.exact, ask.large, ask.pool)
     program, beside = script()
-    env = {name: value for name, value in system.environ.items() if name != "__PYVENV_LAUNCHER__"}
+    env = child_environment(system.environ)
     values: dict[str, Any] = {}
     errors: dict[str, dict[str, str]] = {}
     crashes: list[str] = []

@@ -13,6 +13,7 @@ from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Facts
 from envcheck.model.report import Examination
 from envcheck.model.text import say
+from envcheck.probes.headstart import DEADLINE
 from envcheck.render.terminal import terminal_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def looking_options(function: Function) -> Function:
         option(
             "--deadline",
             callback=_seconds,
-            default="60",
+            default=f"{DEADLINE:g}",
             metavar="SECONDS",
             show_default=True,
             help="Stop looking after so many seconds.",

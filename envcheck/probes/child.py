@@ -10,20 +10,19 @@ from typing import IO, TYPE_CHECKING, Union
 
 from envcheck.model.base import Plain
 from envcheck.model.facts import State
+from envcheck.probes.launch import SIGKILL, Spawned, spawn_posix
 from envcheck.probes.outcome import decode, error_name, since, verdict
 
 if TYPE_CHECKING:  # takes 3 ms, and most starts of a child do without
     import subprocess
 
-Process = Union["subprocess.Popen[bytes]", "Spawned"]
+Process = Union["subprocess.Popen[bytes]", Spawned]
 
 CONSOLE = "oem" if sys.platform == "win32" else None
 """The code page in which Windows' programs print what is not UTF-8."""
 ABANDON_AFTER = 0.3
 """Seconds a killed process is waited for. In uninterruptible sleep it outlives SIGKILL: then it is left alone."""
 _TASKKILL_LIMIT = 2.0
-SIGKILL, SIGPIPE, SIGXFSZ = 9, 13, 25
-"""As everywhere: importing `signal` for them takes a millisecond."""
 
 
 class Ran(Plain, frozen=True):
@@ -114,38 +113,11 @@ def spawn(
     )
 
 
-class Spawned:
-    """A process that was started by `posix_spawn`: what we need of Popen, whose module takes 3 ms to import."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.returncode: int | None = None
-
-    def wait(self, limit: float) -> int | None:
-        """The return code (minus the signal that ended it); None when it has not ended after `limit` seconds."""
-        until, pause = time.monotonic() + limit, 0.0005
-        while self.returncode is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.returncode = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() >= until:
-                return None
-            else:
-                time.sleep(pause)
-                pause = min(pause * 2, 0.02)
-        return self.returncode
-
-
 def spawn_quietly(argv: Sequence[str], output: IO[bytes], env: Mapping[str, str], cwd: str | None) -> Process:
     """As `spawn`, both streams into one file."""
     if sys.platform != "win32" and "/" in argv[0] and (cwd is None or cwd == _here()):
-        both = ((os.POSIX_SPAWN_DUP2, output.fileno(), stream) for stream in (1, 2))
-        files = ((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), *both)
         with contextlib.suppress(NotImplementedError):  # setsid is an extension
-            pid = os.posix_spawn(
-                argv[0], list(argv), env, file_actions=files, setsid=True, setsigdef=(SIGPIPE, SIGXFSZ)
-            )
-            return Spawned(pid)
+            return spawn_posix(argv, output.fileno(), env)
     return spawn(argv, output, output, env, cwd)
 
 

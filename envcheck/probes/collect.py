@@ -18,10 +18,11 @@ from envcheck.model.errors import EnvcheckError
 from envcheck.model.facts import Facts, Message, Observation, Python, State
 from envcheck.model.shell import join
 from envcheck.model.text import say
-from envcheck.probes import interpreter, packages
+from envcheck.probes import headstart, interpreter, packages
+from envcheck.probes.launch import child_environment, target_worker
 from envcheck.probes.outcome import since
 from envcheck.probes.system import System
-from envcheck.probes.worker import Worker, WorkerResult, worker_files
+from envcheck.probes.worker import Worker, WorkerResult
 
 START_LIMIT = 20.0
 """Seconds in which an interpreter must have said who it is; what takes longer is something else."""
@@ -29,13 +30,6 @@ MARGIN = 0.1
 """Seconds of the budget that are kept for ending children and for the report."""
 GRACE = 0.005
 """Seconds for which a look has the processor to itself: most need less, and threads that take turns cost a tenth."""
-_SCRIPT = """
-import os, sys
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # PYTHONSAFEPATH leaves it away
-import target
-target.main({ask!r})
-"""
-_FILES, _WITH_TORCH = ("target.py", "target_files.py"), ("target_torch.py",)
 
 
 class Watch(Protocol):
@@ -55,7 +49,7 @@ class Options(Plain, frozen=True):
     """
 
     python: str | None = None
-    deadline: float = 60.0
+    deadline: float = headstart.DEADLINE
     torch: bool = True
     watch: Watch | None = None
     meanwhile: Callable[[], None] | None = None
@@ -82,11 +76,11 @@ def collect(system: System, options: Options | None = None) -> Facts:
 
 
 def _start(system: System, python: str, options: Options, until: float) -> Worker:
-    ask = {"torch": options.torch, "limit": until - time.monotonic()}
-    # macOS: a framework build leaves this to its children, which would then take themselves for our environment.
-    env = {name: value for name, value in system.environ.items() if name != "__PYVENV_LAUNCHER__"}
-    files = worker_files(*_FILES, *(_WITH_TORCH if options.torch else ()))
-    return Worker([python, "-B"], _SCRIPT.format(ask=ask), {}, env, system.cwd(), files)
+    env, cwd = child_environment(system.environ), system.cwd()
+    head = None if system.fake else headstart.taken(python, options.torch, options.deadline, env, cwd)
+    headstart.abandon()
+    script, files = target_worker(torch=options.torch, limit=until - time.monotonic()) if head is None else ("", {})
+    return Worker([python, "-B"], script, {}, env, cwd, files, head)
 
 
 def _gathered(

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from envcheck.model.facts import ApiStatus, DeviceNode, Gpu, Message, Nvidia, Observation
 from envcheck.probes import driverfiles, pci, smi
+from envcheck.probes.launch import worker_text
 from envcheck.probes.nvmlfacts import Answers, Names, answers
 from envcheck.probes.system import System
-from envcheck.probes.worker import Worker, WorkerResult, worker_text
+from envcheck.probes.worker import Worker, WorkerResult
 
 NVML_LIMIT = 30.0
 """Seconds for NVML. Seen: 9 s without a module (prefix-dev/pixi#2430), 24 s in a container

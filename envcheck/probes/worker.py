@@ -7,7 +7,6 @@ was begun and not ended is to blame for a death; every earlier value is kept.
 """
 
 import contextlib
-import errno
 import os
 import sys
 import threading
@@ -19,12 +18,11 @@ import msgspec
 
 from envcheck.model.base import Plain
 from envcheck.model.facts import State
-from envcheck.probes.child import CONSOLE, SIGKILL, Process, end, kill, spawn_quietly, wait_exit
+from envcheck.probes.child import CONSOLE, Process, end, kill, spawn_quietly, wait_exit
 from envcheck.probes.events import Log
+from envcheck.probes.headstart import HeadStart
+from envcheck.probes.launch import MARK, SIGKILL, fill, private_folder, remove
 from envcheck.probes.outcome import decode, error_name, since, verdict
-
-WORKERS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "workers")
-"""Where the scripts of workers lie."""
 
 OUTPUT_CAP = 1 << 20
 """Bytes that output.txt may hold; what a noisy worker prints beyond is thrown away while it runs."""
@@ -32,8 +30,6 @@ FILE_CAP = 1 << 30
 """Bytes beyond which the kernel stops the worker's writing, should nobody be left to throw them away."""
 EVENTS_CAP = 64 << 20
 """Bytes of events that are read: a thorough look at the gradients of eight GPUs writes some twenty million."""
-MARK = "ENVCHECK_WORKER"
-"""The variable by which a grandchild that left the process group is still known to be ours."""
 _TICK = 0.004
 """Seconds between two looks for its bye."""
 KEPT = 32768
@@ -66,7 +62,8 @@ class Worker:
 
     `argv_prefix` is the interpreter and its options, `script` the text of the program, `ask` what it finds in
     ask.json, `env` and `cwd` as for a process, `beside` further files of the directory by name (modules that the
-    script imports, `worker_files` gives ours). Starting never raises: `finish` tells what went wrong.
+    script imports, `worker_files` gives ours). `head` is such a child that is under way already. Starting never
+    raises: `finish` tells what went wrong.
     """
 
     def __init__(
@@ -77,6 +74,7 @@ class Worker:
         env: Mapping[str, str],
         cwd: str | None = None,
         beside: Mapping[str, str | bytes] | None = None,
+        head: HeadStart | None = None,
     ) -> None:
         self.begun = time.monotonic()
         self._process: Process | None = None
@@ -87,15 +85,12 @@ class Worker:
         self._over = threading.Event()
         self._lock = threading.Lock()
         try:
-            self._folder = folder = _private_folder(env)
-            for name, text in {"script.py": script, **(beside or {})}.items():
-                _write(folder, name, text if isinstance(text, bytes) else text.encode())
-            _write(folder, "ask.json", msgspec.json.encode(ask))
-            _write(folder, "events.jsonl", b"")
-            with open(os.path.join(folder, "output.txt"), "ab") as output:
-                marked = {**env, MARK: os.path.basename(folder)}
-                command = [*argv_prefix, os.path.join(folder, "script.py")]
-                self._process = spawn_quietly(command, output, marked, cwd)
+            if head is not None:
+                self.begun, self._folder, self._process = head.begun, head.folder, head.process
+            else:
+                self._folder = folder = private_folder(env)
+                fill(folder, script, beside or {}, msgspec.json.encode(ask))
+                self._process = _spawned(argv_prefix, folder, env, cwd)
         except (OSError, ValueError) as error:
             name = error_name(error)
             self._failure = ("absent" if name == "ENOENT" and self._folder else "failed", name)
@@ -174,7 +169,7 @@ class Worker:
             if self._folder is not None:
                 if self._process is not None:
                     _end_stragglers(os.path.basename(self._folder), self._process.pid)
-                _remove(self._folder)
+                remove(self._folder)
                 self._folder = None
 
     def _watch(self) -> None:
@@ -223,36 +218,6 @@ class Worker:
         return decode(first, CONSOLE) + ("\n[...]\n" if size > 2 * KEPT else "") + decode(last, CONSOLE)
 
 
-def worker_text(name: str) -> str:
-    """The text of one of our workers' files."""
-    with open(os.path.join(WORKERS, name), encoding="utf-8") as file:
-        return file.read()
-
-
-def worker_files(*names: str) -> dict[str, bytes]:
-    """Our workers' files of these names, as `beside` takes them, with the bytecode that Python keeps of them here.
-
-    An interpreter of our own kind need not compile them then; every other one does not look at the bytecode.
-    """
-    files = {}
-    for name in names:
-        path = os.path.join(WORKERS, name)
-        with open(path, "rb") as file:
-            files[name] = file.read()
-        kept = f"__pycache__/{name.removesuffix('.py')}.{sys.implementation.cache_tag}.pyc"
-        with contextlib.suppress(OSError), open(os.path.join(WORKERS, kept), "rb") as file:
-            code = file.read()
-            if code[4:16] == _stamp(os.stat(path)):
-                # PEP 552: "made from a source with this hash, do not check"; the copy has another time of change.
-                files[kept] = code[:4] + b"\1\0\0\0" + bytes(8) + code[16:]
-    return files
-
-
-def _stamp(status: os.stat_result) -> bytes:
-    """What bytecode says of its source: flags, time of change, size."""
-    return b"".join((number & 0xFFFFFFFF).to_bytes(4, "little") for number in (0, int(status.st_mtime), status.st_size))
-
-
 def run_worker(
     argv_prefix: Sequence[str],
     script: str,
@@ -278,37 +243,10 @@ def _outcome(log: Log, ended: bool, returncode: int | None) -> tuple[State, str 
     return "failed", None, f"exit code {returncode} before it began"
 
 
-def _private_folder(env: Mapping[str, str]) -> str:
-    """A new directory that only we can enter (`tempfile` would do, and costs 7 ms at every start)."""
-    asked = [env[name] for name in ("TMPDIR", "TEMP", "TMP", "HOME") if env.get(name)]
-    refused: OSError = FileNotFoundError(errno.ENOENT, "no temporary directory")
-    for base in sorted((*asked, "/tmp", "/var/tmp"), key=env.get("HOME", "").__eq__):  # noqa: S108 - the directory made there is private
-        folder = os.path.join(os.path.abspath(base), f"envcheck-{os.urandom(8).hex()}")
-        try:
-            os.mkdir(folder, 0o700)
-        except OSError as error:
-            refused = error
-        else:
-            return folder
-    raise refused
-
-
-def _write(folder: str, name: str, data: bytes) -> None:
-    place = os.path.join(folder, name)
-    if "/" in name and not os.path.isdir(os.path.dirname(place)):
-        os.mkdir(os.path.dirname(place), 0o700)
-    with open(place, "wb") as file:
-        file.write(data)
-
-
-def _remove(folder: str) -> None:
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                _remove(entry.path)
-            else:
-                os.unlink(entry.path)
-        os.rmdir(folder)
+def _spawned(argv_prefix: Sequence[str], folder: str, env: Mapping[str, str], cwd: str | None) -> Process:
+    with open(os.path.join(folder, "output.txt"), "ab") as output:
+        marked = {**env, MARK: os.path.basename(folder)}
+        return spawn_quietly([*argv_prefix, os.path.join(folder, "script.py")], output, marked, cwd)
 
 
 def _bound_files(pid: int) -> None:
