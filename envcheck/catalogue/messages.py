@@ -23,6 +23,7 @@ import msgspec
 
 from envcheck.model.base import Value
 from envcheck.model.facts import Message
+from envcheck.model.unbroken import unbroken
 
 CAP = 65536
 """Characters of a message that are looked at."""
@@ -68,9 +69,11 @@ def recognise(
     found: dict[str, list[tuple[Message, dict[str, str]]]] = {}
     for message in said:
         text = message.text[:CAP]
-        folded = text.casefold()
+        whole = "\n".join(line for _, line in unbroken(text.split("\n"))) if "\n" in text else text
+        forms = [(form, form.casefold()) for form in dict.fromkeys((whole, text))]
         for one in known:
-            groups = _match(one, message.kind, text, folded)
+            tries = (_match(one, message.kind, form, folded) for form, folded in forms)
+            groups = next((groups for groups in tries if groups is not None), None)
             if groups is not None and not any(seen is message for seen, _ in found.get(one.id, ())):
                 found.setdefault(one.id, []).append((message, groups))
     return {name: tuple(matches) for name, matches in found.items()}

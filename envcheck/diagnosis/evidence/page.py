@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
+from envcheck.model.unbroken import unbroken
 
 _ANSI = regex(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
 _QUOTE = regex(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
@@ -68,6 +69,12 @@ class Page:
     def taken(self, line: Line) -> bool:
         """Whether a reader took this line."""
         return line.number in self._taken
+
+    def whole(self) -> list[Line]:
+        """Every line, and below them those that a window broke into several, put together again."""
+        texts = unbroken([line.text for line in self.lines])
+        joined = [Line(self.lines[at].number, text[:MAX_LINE]) for at, text in texts if text != self.lines[at].text]
+        return self.lines + joined
 
     def after(self, line: Line) -> Iterator[Line]:
         """The next (at most 200) lines below `line`, in order."""

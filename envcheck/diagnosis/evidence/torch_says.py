@@ -48,7 +48,7 @@ _NO_MODULE = regex(r"No module named '?torch'?(?:\s|$|\.$|;)")
 
 def read(page: Page, draft: Draft) -> None:
     """Facts inside sentences that torch (or Python) prints."""
-    for line in page.lines:
+    for line in page.whole():
         if len(line.text) > 6:
             _devices(line, draft)
             _build(line, draft)

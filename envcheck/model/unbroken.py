@@ -1,0 +1,38 @@
+"""Sentences that a narrow window broke into lines, put together again. Pure.
+
+A window shows itself in that no line is longer than it is wide, and that a line ends where the next word had no more
+room.
+"""
+
+from collections.abc import Sequence
+
+from envcheck.model.patterns import regex
+
+_NARROW, _WIDE = 50, 170
+"""Columns of a window that breaks lines where people post from."""
+_LONG_WORD = 30
+"""Characters of a word, such as a path, that begins a line of its own."""
+_BROKEN = regex(r"[^\s|+>=-]\s{0,2}\Z")
+_GOES_ON = regex(
+    r"\s{0,8}(?!File |Traceback|Requirement|Collecting|Using |Successfully|Building|Installing|Found|ERROR|WARNING|Error|"
+    r"Warning|INFO|[\w.]{1,60}(?:Error|Warning|Exception)\b|[A-Z][\w ]{1,30}:\s|\w[\w.-]{0,60}\s{2,}|[|+$#>*=-]"
+    r"|\d+[:.)]\s|[\w-]{1,60}[=<>!]=\S{0,60}\Z|(?:import|from|raise|return|with|def|class|print)\b)\S"
+)
+
+
+def unbroken(lines: Sequence[str]) -> list[tuple[int, str]]:
+    """Whole lines, each with the position of its first part. Tables, lists, code and labels stay as they are."""
+    width = max((len(line) for line in lines if line.lstrip()[:1] not in ("|", "+")), default=0)
+    found: list[tuple[int, str]] = []
+    end = 0
+    for position, line in enumerate(lines):
+        word = line.lstrip().partition(" ")[0]
+        full = end + 1 + len(word) > width or len(word) > _LONG_WORD
+        whole = found and end >= width // 2 and full and _NARROW <= width <= _WIDE
+        if whole and _BROKEN.search(found[-1][1]) and _GOES_ON.match(line):
+            first, text = found[-1]
+            found[-1] = first, f"{text.rstrip()} {line.lstrip()}"
+        else:
+            found.append((position, line))
+        end = len(line)
+    return found
