@@ -14,8 +14,8 @@ _LONG_WORD = 30
 """Characters of a word, such as a path, that begins a line of its own."""
 _BROKEN = regex(r"[^\s|+>=-]\s{0,2}\Z")
 _GOES_ON = regex(
-    r"\s{0,8}(?!File |Traceback|Requirement|Collecting|Using |Successfully|Building|Installing|Found|ERROR|WARNING|Error|"
-    r"Warning|INFO|[\w.]{1,60}(?:Error|Warning|Exception)\b|[A-Z][\w ]{1,30}:\s|\w[\w.-]{0,60}\s{2,}|[|+$#>*=-]"
+    r"\s{0,8}(?!File |Traceback|Requirement|Collecting|Using |Successfully|Building|Installing|Found|ERROR|WARNING"
+    r"|Error|Warning|INFO|[\w.]{1,60}(?:Error|Warning|Exception)\b|[A-Z][\w ]{1,30}:\s|\w[\w.-]{0,60}\s{2,}|[|+$#>*=-]"
     r"|\d+[:.)]\s|[\w-]{1,60}[=<>!]=\S{0,60}\Z|(?:import|from|raise|return|with|def|class|print)\b)\S"
 )
 

@@ -8,6 +8,7 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA, closed_to_user, refused_to_user
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
+from envcheck.diagnosis.torch_build import is_jetson
 from envcheck.model.facts import DeviceNode
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.shell import quote
@@ -61,9 +62,9 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
     "EC204",
     "container-without-gpu",
     cause="container_no_gpu",
-    hears=("container_no_gpu", "docker_without_gpus", *_MISSED),
+    hears=("container_no_gpu", "docker_without_gpus", "nvidia_libs_missing", *_MISSED),
     needs=("in_container", "nodes"),
-    explains=(*NO_CUDA, "EC202", "EC213", "EC216", "EC244"),
+    explains=(*NO_CUDA, "EC202", "EC213", "EC216", "EC244", "EC320"),
 )
 def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """The container was started without its host's GPUs.
@@ -76,7 +77,7 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: start the container with its GPUs.
     """
-    told = case.said("container_no_gpu") or _started_without(case)
+    told = case.said("container_no_gpu") or _started_without(case) or _board_without_libraries(case)
     lacking = _lacking(case)
     outside = case.pasted and case.said("docker_without_gpus")  # a table beside it is then the host's
     if case.cuda_available or (case.listed and not lacking and not outside) or not (told or lacking):
@@ -97,11 +98,17 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 def _started_without(case: Case) -> Said:
     """A command that starts a container without GPUs counts when something inside missed one."""
     missed = _missed(case)
-    if not missed or case.said("container_toolkit_missing"):
+    handed_out = case.scheduler == "slurm" and (case.variable("CUDA_VISIBLE_DEVICES") or "")[:1].isdigit()
+    if not missed or handed_out or case.said("container_toolkit_missing"):
         return ()
     inside = case.in_container or (case.said("about_a_container") and not case.listed)
     inside = case.pasted and inside and not case.facts.host.wsl and case.build_kind in (None, "cuda")
     return case.said("docker_without_gpus") or (missed if inside else ())
+
+
+def _board_without_libraries(case: Case) -> Said:
+    """NVIDIA's runtime brings the CUDA libraries of a Jetson board into its containers; without it they are missing."""
+    return case.said("nvidia_libs_missing") if case.in_container and is_jetson(case) else ()
 
 
 def _missed(case: Case) -> Said:

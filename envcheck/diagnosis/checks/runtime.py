@@ -47,7 +47,7 @@ def gpu_hidden(this: Check, case: Case) -> Iterator[Finding]:
             say("{name} names a GPU that may not be there: the first one is 0", name=name),
             evidence=(
                 fact(f"variables.{name}", value, "environment"),
-                fact("torch.cuda_available", "False", case.facts.torch.look),
+                *(heard(case.said("no_cuda_gpus"), 1) or _unavailable(case)),
             ),
             fixes=(remedies.unset(case, name),),
             confidence="possible",
@@ -74,8 +74,13 @@ def _visible(case: Case, value: str) -> Visible:
 
 def _none_left(case: Case) -> bool:
     """Whether torch sees no GPU, and how many there are is not known."""
-    none = case.cuda_available is False or case.facts.torch.device_count == 0
-    return none and not case.listed and case.build_kind in (None, "cuda")
+    said = case.cuda_available is None and case.said("no_cuda_gpus")
+    none = said or case.cuda_available is False or case.facts.torch.device_count == 0
+    return bool(none) and not case.listed and case.build_kind in (None, "cuda")
+
+
+def _unavailable(case: Case) -> tuple[Evidence, ...]:
+    return (fact("torch.cuda_available", "False", case.facts.torch.look),)
 
 
 def _unexplained(case: Case) -> bool:

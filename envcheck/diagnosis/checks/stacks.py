@@ -14,7 +14,15 @@ from envcheck.model.report import Finding, Fix
 from envcheck.model.text import say
 
 _WSL_LIBRARIES = "/usr/lib/wsl/"
-_IN_WSL = ("wsl_driver", "access_blocked", "module_not_loaded", "driver_missing", "no_cuda_gpus", "smi_absent")
+_IN_WSL = (
+    "wsl_driver",
+    "access_blocked",
+    "module_not_loaded",
+    "driver_missing",
+    "no_cuda_gpus",
+    "smi_absent",
+    "gpu_init_failed",
+)
 
 
 @check(
@@ -23,7 +31,7 @@ _IN_WSL = ("wsl_driver", "access_blocked", "module_not_loaded", "driver_missing"
     cause="wsl_driver",
     needs=("wsl",),
     hears=("wsl_driver",),
-    explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC222", "EC227", "EC233"),
+    explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC216", "EC222", "EC227", "EC233"),
 )
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     """WSL does not see the Windows driver.

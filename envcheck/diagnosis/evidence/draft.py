@@ -1,6 +1,7 @@
 """Facts in the making: values with the line each came from, several for one fact where the text contradicts itself."""
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -44,6 +45,8 @@ TELLING = regex(
     re.IGNORECASE,
 )
 """A pasted paragraph without any of these is left out. What a signature knows must be among them: a test sees to it."""
+_CONTINUES = regex(r"\s[\\^`]\Z")
+_NOTHING = Line(0, "")
 _ERROR_LINE = regex(r"(?!.*Traceback \(most recent)[\w.]{1,60}(?:Error|Exception|Warning|Interrupt|Exit)\b(?::|$)")
 _FAILED = regex(
     r"error|exception|traceback|fail|\bfault\b|core dumped|\baborted\b"
@@ -188,7 +191,8 @@ def _messages(page: Page) -> tuple[Message, ...]:
     """What programs said, a paragraph a message, and each command that a person typed."""
     messages: list[Message] = []
     block: list[Line] = []
-    for line in page.lines:
+    rest = iter(page.lines)
+    for line in rest:
         command = None if page.taken(line) else command_of(line.text)
         blank = not line.text.strip()
         if blank and block and _open_traceback(block):
@@ -198,6 +202,7 @@ def _messages(page: Page) -> tuple[Message, ...]:
             _close(block, messages)
             block = []
         if command is not None:
+            command = _continued(command, rest)
             messages.append(Message(kind="command", text=command, look=LOOK, where=line.where()))
         elif line.text.strip() and not page.taken(line):
             block.append(line)
@@ -205,6 +210,15 @@ def _messages(page: Page) -> tuple[Message, ...]:
     if len(messages) > MAX_MESSAGES:  # a long log: its last words and what stands out
         messages = messages[: MAX_MESSAGES // 2] + messages[-MAX_MESSAGES // 2 :]
     return tuple(messages)
+
+
+def _continued(command: str, rest: Iterator[Line]) -> str:
+    """A command with the lines on which it goes on: each before them ends with a backslash, ^ or a backtick."""
+    for _ in range(MAX_BLOCK_LINES):
+        if not _CONTINUES.search(command):
+            break
+        command = f"{command[:-1].rstrip()} {next(rest, _NOTHING).text.strip()}"
+    return command
 
 
 def _open_traceback(block: list[Line]) -> bool:

@@ -14,9 +14,10 @@ _OURS = (
 )
 _VERSION = r"\d+(?:\.\w+)*(?:\.?(?:a|b|rc|dev|post)\d+)*(?:\+[\w.]+)?"
 _BUILD_STRING = r"(?:\d{1,3}|cpu|cuda|mkl|openblas|(?=\w*\d)(?=\w*_)[\w.]+|py[\w.]+|h[0-9a-f]{6,8}_\d+|pypi_\d)"
+_PIXI_SIZE = r"(?:\s+[\d.]{1,8} [KMG]i?B\s+(?:conda|pypi))?"
 _TABLE_ROW = regex(
     rf"^\s{{0,8}}(?P<name>{_OURS})\s{{1,60}}(?P<version>{_VERSION})"
-    rf"(?P<conda>\s+{_BUILD_STRING}(?:\s+\[\w{{1,20}}\])?(?:\s+[\w./:-]{{2,120}})?)?(?P<path>\s+[/~A-Za-z<][\w:]*[\\/]\S*)?\s*$",
+    rf"(?P<conda>\s+{_BUILD_STRING}{_PIXI_SIZE}(?:\s+\[\w{{1,20}}\])?(?:\s+[\w./:-]{{2,120}})?)?(?P<path>\s+[/~A-Za-z<][\w:]*[\\/]\S*)?\s*$",
     re.IGNORECASE,
 )
 _FREEZE = regex(

@@ -11,7 +11,7 @@ from envcheck.model.versions import cuda_of_int
 _RESOLVED = regex(r"\blibcuda\.so(?:\.1)?(?: \([^)\n]{0,40}\))? (?:=>|->) (?P<path>/\S{1,200}/libcuda\.so\S{0,24})")
 _FILE = regex(r"\blibnvidia-ml\.so\.(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\b")
 _KFD = regex(
-    r"^\s{0,4}c(?P<mode>[r-][w-][x-][r-][w-][x-][r-][w-][x-])[.+]?\s+\d+\s+\w+\s+(?P<group>[\w-]+)\s.{0,60}/dev/kfd\s*$"
+    r"^\s{0,4}c(?P<mode>[r-][w-][x-][r-][w-][x-][r-][w-][x-])[.+]?\s+\d+\s+(?P<owner>\w+)\s+(?P<group>[\w-]+)\s.{0,60}\s(?:/dev/)?kfd\s*$"
 )
 _ID = regex(r"\buid=(?P<uid>\d+)\S{0,40}\s+gid=\S{1,60}\s+groups=(?P<groups>\S{1,600})")
 _FABRIC = regex(r"^\s{0,12}State\s{1,40}:\s{1,4}(?P<state>In Progress|Not Started|Completed)\s*$")
@@ -68,7 +68,8 @@ def _access(page: Page, draft: Draft) -> None:
     if kfd is None:
         return
     match, line = kfd
-    writable = None
+    # Only root gets through, and who is root seldom asks why.
+    writable = False if match["owner"] == "root" and match["mode"][3:] == "------" and person is None else None
     if person:
         groups = re.findall(r"\(([\w-]+)\)", person["groups"])
         shared = match["mode"][6:8] == "rw" or (match["group"] in groups and match["mode"][3:5] == "rw")

@@ -13,7 +13,7 @@ from envcheck.model.patterns import regex
 
 _JETSON = regex(
     r"\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b|\bJetPack\b|\bL4T\b|\bR\d{2} \(release\)"
-    r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b"
+    r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
     r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)",
     re.IGNORECASE,
 )
@@ -43,7 +43,7 @@ _CONTAINER = regex(
 )
 _DOCKER_RUN = regex(
     r"^\W{0,4}(?:sudo )?"
-    r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b"
+    r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b|--container-image\b"
 )
 _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
