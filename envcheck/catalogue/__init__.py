@@ -122,6 +122,12 @@ class Catalogue:
 
         return gpus.capability_of(self._gpus, gpu_name)
 
+    def beside_arm(self, gpu_name: str | None, capability: str | None) -> bool:
+        """Whether such a GPU sits beside an Arm processor only."""
+        from envcheck.catalogue import gpus
+
+        return gpus.beside_arm(self._gpu_table, gpu_name, capability)
+
     def gpu_names(self) -> tuple[str, ...]:
         """Names of NVIDIA products whose capability is known."""
         from envcheck.catalogue import gpus

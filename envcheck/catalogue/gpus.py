@@ -14,6 +14,8 @@ class Gpus(Value, frozen=True, kw_only=True):
     capability: dict[str, tuple[str, ...]]
     ambiguous: tuple[str, ...] = ()
     """Names sold with chips of different generations."""
+    arm: tuple[str, ...] = ()
+    """Names that sit beside an Arm processor only."""
 
 
 _BRANDS = frozenset({"nvidia", "geforce", "quadro", "tesla", "grid", "graphics", "gpu"})
@@ -49,6 +51,16 @@ def capability_of(known: Index, name: str) -> str | None:
             if found is not None:
                 return found or None
     return None
+
+
+def beside_arm(table: Gpus, name: str | None, capability: str | None) -> bool:
+    """Whether the product, or every product of its capability, sits beside an Arm processor."""
+    arm = {_words(one) for one in table.arm}
+    words = _words(name or "")
+    if any(words[start : start + count] in arm for start in _starts(words) for count in range(1, len(words) + 1)):
+        return True
+    row = table.capability.get(capability or "", ())
+    return bool(row) and all(_words(one) in arm for one in row)
 
 
 def _starts(words: tuple[str, ...]) -> tuple[int, ...]:

@@ -72,8 +72,8 @@ def recognise(
         whole = "\n".join(line for _, line in unbroken(text.split("\n"))) if "\n" in text else text
         forms = [(form, form.casefold()) for form in dict.fromkeys((whole, text))]
         for one in known:
-            tries = (_match(one, message.kind, form, folded) for form, folded in forms)
-            groups = next((groups for groups in tries if groups is not None), None)
+            hits = [hit for form, folded in forms if (hit := _match(one, message.kind, form, folded)) is not None]
+            groups = max(hits, key=len, default=None)
             if groups is not None and not any(seen is message for seen, _ in found.get(one.id, ())):
                 found.setdefault(one.id, []).append((message, groups))
     return {name: tuple(matches) for name, matches in found.items()}

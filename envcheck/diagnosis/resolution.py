@@ -108,7 +108,8 @@ def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     known = known_variants(case)
     unknown = [variant for variant in (*sorted(one.variants), one.local or "") if variant and variant not in known]
     if not one.offered:
-        return ("index_tag_missing", "certain" if one.variants - known else "likely") if unknown else None
+        sure: Confidence = "certain" if one.variants - known else "likely"
+        return ("index_tag_missing", sure) if unknown else _never_built(one, case)
     if one.asked is None or all(version.startswith(_SOURCES_ONLY) for version in one.offered):
         return None
     tags = {version.partition("+")[2] for version in one.offered} - {""}
@@ -121,6 +122,18 @@ def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     if rows or variants - known:
         return "index_tag_missing", "likely"
     return "release_missing", "certain" if numbers(one.asked) > numbers(case.catalogue.newest_torch()) else "likely"
+
+
+def _never_built(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
+    """No list was shown, but the catalogue knows that this release has no such build, at least for this system."""
+    if not one.asked or not one.local or not _ACCELERATOR.match(one.local):
+        return None
+    asked, builds = numbers(one.asked), case.catalogue.builds()
+    if not min(numbers(build.torch) for build in builds) <= asked <= max(numbers(build.torch) for build in builds):
+        return None
+    rows = case.builds_here if case.facts.host.os else builds
+    made = any(build.variant == one.local and numbers(build.torch) == asked for build in rows)
+    return None if made else ("index_tag_missing", "likely")
 
 
 def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None:

@@ -220,8 +220,14 @@ def _conda_command(case: Case) -> _Found | None:
     return None
 
 
+def _machine_of(case: Case) -> str | None:
+    """The machine's architecture, which some GPUs give away."""
+    arm = any(case.catalogue.beside_arm(gpu.name, gpu.compute_capability) for gpu in case.gpus or ())
+    return case.facts.host.machine or ("aarch64" if arm else None)
+
+
 def _aarch64(case: Case) -> _Found | None:
-    machine = case.facts.host.machine
+    machine = _machine_of(case)
     if asked(case, _CPU_INDEX):
         return None
     told = case.said("aarch64_wheel")
@@ -255,6 +261,9 @@ def _windows(case: Case) -> _Found | None:
         return "certain", (*heard(case.said("default_windows_wheel"), 1), *_shown(case))
     windows = case.facts.host.os == "windows"
     listed = package(case, "torch")
+    locked = case.said("locked_by_platform")
+    if locked and not windows and has_cuda(case) is False and case.facts.host.os is None:
+        return "likely", (*_shown(case), *heard(locked, 1))
     if windows and has_cuda(case) is False and not asked(case, CUDA_INDEX):
         if listed and "+" in (listed.version or ""):
             return None

@@ -287,6 +287,8 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
         shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))
     elif words:
         severity, shown = "error", heard(words, 1)
+    elif case.said("user_site_on_path") and case.build_kind == "cpu":  # who prints the path next to that, found both
+        severity, shown = "error", heard(case.said("user_site_on_path"), 1)
     else:
         return
     yield this.finding(

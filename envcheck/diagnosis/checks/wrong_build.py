@@ -275,11 +275,14 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     if gpu is not None and known is not None and nvidia_seen(case) is None:
         confidence: Confidence = "certain"
         shown: tuple[Evidence, ...] = (gpu, fact("torch.version", torch.version or "?", torch.look))
-    elif (gpu or asked_for or rocm) and nvidia_seen(case) is None and _misses_nvidia(case):
+    elif (
+        (gpu or asked_for or rocm or case.said("amd_variables")) and nvidia_seen(case) is None and _misses_nvidia(case)
+    ):
         confidence = "likely"
         shown = (*((gpu,) if gpu else ()), *_misses_nvidia(case))
         shown += (fact("amd.rocm_version", rocm, "text"),) if rocm else ()
         shown += (fact("messages", asked_for, "text"),) if asked_for else ()
+        shown += heard(case.said("amd_variables"), 1)
     elif asked_for and _kept(case):
         confidence = "likely"
         shown = (fact("messages", asked_for, "text"), *heard(_kept(case), 1))

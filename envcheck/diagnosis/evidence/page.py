@@ -71,10 +71,9 @@ class Page:
         return line.number in self._taken
 
     def whole(self) -> list[Line]:
-        """Every line, and below them those that a window broke into several, put together again."""
+        """The lines, those that a window broke into several put together again."""
         texts = unbroken([line.text for line in self.lines])
-        joined = [Line(self.lines[at].number, text[:MAX_LINE]) for at, text in texts if text != self.lines[at].text]
-        return self.lines + joined
+        return [Line(self.lines[at].number, text[:MAX_LINE]) for at, text in texts]
 
     def after(self, line: Line) -> Iterator[Line]:
         """The next (at most 200) lines below `line`, in order."""

@@ -14,7 +14,7 @@ _KFD = regex(
     r"^\s{0,4}c(?P<mode>[r-][w-][x-][r-][w-][x-][r-][w-][x-])[.+]?\s+\d+\s+(?P<owner>\w+)\s+(?P<group>[\w-]+)\s.{0,60}\s(?:/dev/)?kfd\s*$"
 )
 _ID = regex(r"\buid=(?P<uid>\d+)\S{0,40}\s+gid=\S{1,60}\s+groups=(?P<groups>\S{1,600})")
-_FABRIC = regex(r"^\s{0,12}State\s{1,40}:\s{1,4}(?P<state>In Progress|Not Started|Completed)\s*$")
+_FABRIC = regex(r"^\s{0,12}State\s{1,60}:\s{1,4}(?P<state>In Progress|Not Started|Completed)\s*$")
 _API_VERSION = regex(
     r"\b(?:cudaDriverGetVersion|cuDriverGetVersion|_cuda_getDriverVersion)(?:\(\))?\W{1,12}(?P<number>\d{4,5})\b"
 )

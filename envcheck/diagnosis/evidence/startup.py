@@ -37,6 +37,11 @@ _TRAINER = regex(
     r"|\bDevice: device=(?P<card>[A-Z].{2,60}?) n=\d{1,2} .{0,120}?\bcuda=(?P<build>\d{1,2}\.\d{1,2})"
     r"(?: cudnn=\d{1,6})?(?: driver=(?P<driver>\d{3}\.\d{1,3}(?:\.\d{1,3})?))?"
 )
+_WARP = regex(
+    r"\bcuda:(?P<index>\d{1,2})\W{1,6}(?:(?P<name>[A-Z][\w .-]{2,60})\W{1,4})?"
+    r"\((?:\d{1,4} GiB, )?sm_(?P<major>\d{1,2})(?P<minor>\d)\b"
+)
+"""NVIDIA Warp's list of devices."""
 _USED = regex(
     r"\b[Uu]sing (?:torch )?device:? (?:cuda(?::\d)? )?\(?"
     r"(?P<name>(?:NVIDIA|GeForce|Tesla|Quadro|AMD) [\w .()-]{2,50}?)\)?\s{0,8}$"
@@ -103,6 +108,10 @@ def _others(line: Line, draft: Draft) -> None:
     footer = _FOOTER.search(line.text)
     if footer:
         torch_seen(footer["torch"] or footer["last"], line, draft)
+    warp = _WARP.search(line.text)
+    if warp:
+        capability = f"{warp['major']}.{warp['minor']}"
+        draft.gpu(int(warp["index"]), line, name=warp["name"], compute_capability=capability)
     trainer = _TRAINER.search(line.text)
     if trainer is None:
         return

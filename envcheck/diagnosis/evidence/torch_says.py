@@ -51,6 +51,8 @@ def read(page: Page, draft: Draft) -> None:
     for line in page.whole():
         if len(line.text) > 6:
             _devices(line, draft)
+    for line in page.lines:
+        if len(line.text) > 6:
             _build(line, draft)
             _paths(line, draft)
 
