@@ -82,6 +82,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "routes": ("proxies",),
     "disks": ("host",),
     "kfd": ("kfd",),
+    "amd_looked_at": ("kfd",),
 }
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
 
@@ -203,6 +204,12 @@ class Case(Machine):
         """How the look at torch went, when torch was there and was looked at."""
         seen = self.facts.observation("torch")
         return seen if seen is not None and seen.state not in ("absent", "skipped") else None
+
+    @cached_property
+    def amd_looked_at(self) -> bool | None:
+        """True where AMD's compute device was looked at, or a text shows a ROCm build that sees no GPU."""
+        quiet = self.pasted and self.facts.torch.hip and self.cuda_available is False
+        return True if self.kfd or quiet else None
 
     @cached_property
     def build_shown(self) -> bool | None:

@@ -93,7 +93,7 @@ def _warned(case: Case) -> Iterator[Misfit]:
             yield Misfit(groups["name"], have, case.kernels or (), "too_old", (evidence,), "certain")
             continue
         kernels = case.facts.torch.arch_list or _range(groups) or case.kernels or ()
-        if kernels:
+        if kernels or "asks" in groups:
             yield _judged(case, groups["name"], have, kernels, evidence)
 
 
@@ -119,6 +119,11 @@ def _judged(case: Case, name: str, have: str, kernels: Sequence[str], evidence: 
 def _direction(have: str, kernels: Sequence[str]) -> Direction:
     known = [made_for for made_for in map(capability, kernels) if made_for is not None]
     return "too_new" if known and (capability(have) or (0, 0)) > max(known) else "too_old"
+
+
+def older_than_newest_build(case: Case, have: str) -> bool:
+    """Whether a GPU of that capability is older than all that the newest build serves."""
+    return _by_newest_build(case, have) == "too_old"
 
 
 def _by_newest_build(case: Case, have: str) -> Direction:

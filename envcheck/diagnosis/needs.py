@@ -36,7 +36,7 @@ NOT_KNOWN: dict[str, Text] = {
     "disks": say("the free disk space is not known"),
     "secure_boot": say("the firmware does not say whether Secure Boot is on"),
     "smi_look": say("nvidia-smi was not asked"),
-    **dict.fromkeys(("kfd", "amd_targets"), say("there is no AMD compute device")),
+    **dict.fromkeys(("kfd", "amd_looked_at", "amd_targets"), say("there is no AMD compute device")),
     "gradients": say("back-propagation was not checked: --deep does it"),
 }
 """By the names that checks give in `needs`."""

@@ -9,7 +9,7 @@ from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.diagnosis.misfit import Direction, Misfit, misfits
+from envcheck.diagnosis.misfit import Direction, Misfit, misfits, older_than_newest_build
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 
@@ -81,7 +81,7 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     )
     yield from found
     told = case.said("gpu_newer_than_toolkit")
-    if told and not found:
+    if told and not found and not _dropped(case):
         yield this.finding(
             say("The GPU is newer than the CUDA version that is used here"),
             evidence=heard(told, 1),
@@ -95,7 +95,7 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     "gpu-too-old",
     cause="gpu_too_old_for_wheel",
     needs=("kernels", "card_list"),
-    hears=_WARNINGS,
+    hears=(*_WARNINGS, "gpu_newer_than_toolkit"),
     explains=("EC404", "EC207"),
 )
 def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
@@ -111,12 +111,28 @@ def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install a build whose list has the GPU's architecture, mostly one for a lower CUDA version or an
     older release. A GPU that no build serves can still sit beside the CPU, on which torch computes.
     """
-    yield from _found(
-        this,
-        case,
-        "too_old",
-        say("{name} (compute capability {capability}) is too old for this build of torch"),
+    found = list(
+        _found(
+            this,
+            case,
+            "too_old",
+            say("{name} (compute capability {capability}) is too old for this build of torch"),
+        )
     )
+    yield from found
+    if not found and _dropped(case):
+        yield this.finding(
+            say("The CUDA version that is used here no longer serves this GPU"),
+            evidence=heard(case.said("gpu_newer_than_toolkit"), 1),
+            fixes=remedies.reinstall_torch(case),
+            confidence="likely",
+        )
+
+
+def _dropped(case: Case) -> bool:
+    """Whether a compiler refused an architecture that is older than all that the newest build serves."""
+    told = [groups["sm"] for _, groups in case.said("gpu_newer_than_toolkit") if "sm" in groups]
+    return bool(told) and older_than_newest_build(case, f"{told[0][:-1]}.{told[0][-1]}")
 
 
 @check(

@@ -336,9 +336,13 @@ def openmp_twice(this: Check, case: Case) -> Iterator[Finding]:
     said = case.said("omp_duplicate")
     if not said:
         return
-    groups = said[0][1]
+    groups = next((groups for _, groups in said if "first" in groups), {})
+    title = say("Two copies of the OpenMP runtime meet in this process")
+    if groups:
+        first, second = groups["first"], groups["second"]
+        title = say("Two copies of the OpenMP runtime: {first} and {second}", first=first, second=second)
     yield this.finding(
-        say("Two copies of the OpenMP runtime: {first} and {second}", first=groups["first"], second=groups["second"]),
+        title,
         evidence=heard(said, 1),
         fixes=(
             remedies.command(

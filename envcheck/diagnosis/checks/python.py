@@ -47,7 +47,7 @@ def _outside(case: Case) -> int:
     "python-too-old",
     cause="python_too_old",
     needs=("python_version",),
-    hears=("unmet_torch",),
+    hears=("unmet_torch", "wheels_for_pythons"),
     explains=("EC300",),
 )
 def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
@@ -70,7 +70,19 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
             fixes=environments.other_python(case, [reason.build] if reason.build else [], torch=reason.unmet.asked),
             confidence=reason.confidence,
         )
-    elif not case.torch_imported and _outside(case) < 0:
+        return
+    for message, groups in case.said("wheels_for_pythons"):
+        tags = _tags(groups)
+        if tags and numbers(groups.get("python", "99")) < min(tags):
+            torch = f"{groups.get('name', 'torch')} {groups.get('version', '')}"
+            yield this.finding(
+                say("Python is too old for {torch}", torch=torch),
+                why=say("the installer found no wheel of that release for this Python"),
+                evidence=(spoken(message, groups),),
+                fixes=environments.new_environment(case, ".".join(str(part) for part in max(tags))),
+            )
+            return
+    if not case.torch_imported and _outside(case) < 0:
         yield this.finding(
             say("No release of torch serves Python {version}", version=_short(case.facts.python.version or "")),
             evidence=(_version(case),),
@@ -160,11 +172,7 @@ def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
             )
     for message, groups in case.said("wheels_for_pythons"):
         python = groups.get("python")
-        tags = [
-            numbers(tag.replace("cp3", "3."))
-            for tag in groups.get("tags", "").replace("`", " ").replace(",", " ").split()
-            if tag.startswith("cp3")
-        ]
+        tags = _tags(groups)
         if python and tags and numbers(python) > max(tags):
             yield this.finding(
                 say(
@@ -175,6 +183,12 @@ def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
                 fixes=environments.new_environment(case, ".".join(str(part) for part in max(tags))),
             )
             return
+
+
+def _tags(groups: dict[str, str]) -> list[tuple[int, ...]]:
+    """Versions of Python of the tags that uv lists."""
+    words = groups.get("tags", "").replace("`", " ").replace(",", " ").split()
+    return [numbers(tag.rstrip("t").replace("cp3", "3.")) for tag in words if tag.startswith("cp3")]
 
 
 def _wheel_of_older_python(this: Check, case: Case) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.pythonrange import outside_range
 from envcheck.diagnosis.resolution import Fault, Verdict, faults, known_variants, unknown_folder
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
@@ -125,7 +126,7 @@ def release_missing(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC646", "python-outside-range", cause="python_too_old", needs=("anything_said",))
+@check("EC646", "python-outside-range", cause="python_too_old", needs=("anything_said",), explains=("EC629", "EC635"))
 def python_outside_range(this: Check, case: Case) -> Iterator[Finding]:
     """The package refuses this version of Python.
 
@@ -135,17 +136,17 @@ def python_outside_range(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: make an environment with a Python that the package names, or take another release.
     """
-    said = case.said("pip_python_required")
-    for message, groups in said[:1]:
-        have, need = groups["have"], groups["need"]
-        bounds = [numbers(part.lstrip("<>=!~ "))[:2] for part in need.split(",") if part.strip().startswith(">")]
-        too_old = any(numbers(have)[:2] < bound for bound in bounds)
+    for one in outside_range(case)[:1]:
+        have = one.have
         yield this.finding(
-            say("{name} is not made for Python {have}", name=groups["name"], have=have),
-            why=say("It asks for {need}", need=need),
-            evidence=heard(((message, groups),), 1),
+            say("{name} is not made for Python {have}", name=one.name, have=have)
+            if have
+            else say("{name} is not made for this Python", name=one.name),
+            why=say("It asks for {need}", need=one.need),
+            evidence=heard(((one.message, one.groups),), 1),
             fixes=remedies.reinstall_torch(case),
-            cause="python_too_old" if too_old else "python_too_new",
+            cause="python_too_old" if one.too_old else "python_too_new",
+            confidence="certain" if one.sure else "likely",
         )
 
 

@@ -127,7 +127,7 @@ def jetson(this: Check, case: Case) -> Iterator[Finding]:
     "EC234",
     "rocm-device-denied",
     cause="rocm_driver_or_permission",
-    needs=("kfd",),
+    needs=("amd_looked_at",),
     hears=("rocm_driver_or_permission",),
     explains=("EC401", "EC404"),
 )
@@ -146,6 +146,18 @@ def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
     nodes = (*((case.kfd,) if case.kfd else ()), *(case.facts.amd.render_nodes or ()))
     denied = [node for node in nodes if _closed(node)]
     amd = bool(case.amd_pci or case.facts.amd.gpus)
+    quiet = case.pasted and bool(case.facts.torch.hip) and case.cuda_available is False and case.gpus is None
+    if quiet and not told and not denied:
+        yield this.finding(
+            say("A ROCm build sees no AMD GPU: most often it may not open /dev/kfd, or the driver is not loaded"),
+            evidence=(
+                fact("torch.hip", case.facts.torch.hip, case.facts.torch.look),
+                fact("torch.cuda_available", "False", case.facts.torch.look),
+            ),
+            fixes=_open_kfd(case, denied),
+            confidence="possible",
+        )
+        return
     if case.cuda_available or not (told or (denied and (amd or case.pasted) and case.build_kind in ("rocm", None))):
         return
     groups = case.facts.host.groups

@@ -7,13 +7,16 @@ from envcheck.diagnosis import remedies, unmet
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard, spoken
+from envcheck.diagnosis.machine import Said
 from envcheck.model.facts import Message
 from envcheck.model.report import Confidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import at_least, numbers
 
 
-@check("EC104", "musl", cause="musl", needs=("libc",), hears=("musl",), explains=("EC300", "EC31"))
+@check(
+    "EC104", "musl", cause="musl", needs=("libc",), hears=("musl", "wheel_platform_here"), explains=("EC300", "EC31")
+)
 def musl(this: Check, case: Case) -> Iterator[Finding]:
     """The system's C library is musl.
 
@@ -24,7 +27,7 @@ def musl(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: use an image based on Debian, Ubuntu or another glibc system, for instance python:3.12-slim.
     """
-    told = case.said("musl")
+    told = case.said("musl") or _platform_here(case, "musllinux")
     if case.torch_imported or (case.libc != "musl" and not told):
         return
     libc = (fact("python.libc", "musl", case.facts.python.look),) if case.libc == "musl" else ()
@@ -44,7 +47,7 @@ def musl(this: Check, case: Case) -> Iterator[Finding]:
     "glibc-too-old",
     cause="glibc_too_old",
     needs=("libc_version",),
-    hears=("unmet_torch", "glibc_too_old", "wheels_for_platforms", "wheel_of_other_platform"),
+    hears=("unmet_torch", "glibc_too_old", "wheels_for_platforms", "wheel_of_other_platform", "wheel_platform_here"),
     explains=("EC300", "EC31"),
 )
 def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
@@ -87,7 +90,12 @@ def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
 
 
 def _wheel_of_newer_glibc(case: Case) -> tuple[Message, str, Confidence] | None:
-    """A wheel for manylinux_2_N that pip refused, where N is more than what is here (or here is not known)."""
+    """A wheel for manylinux_2_N that pip or uv refused, where N is more than what is here (or is not known)."""
+    for message, groups in _platform_here(case, "manylinux_2_"):
+        here = re.match(r"manylinux_2_(\d{1,2})_(\w+)", groups["here"])
+        offered = re.findall(r"manylinux_2_(\d{1,2})_" + (here[2] if here else ""), groups["platforms"])
+        if here and offered and all(int(minor) > int(here[1]) for minor in offered):
+            return message, f"2.{min(offered, key=int)}", "certain"
     for message, groups in case.said("wheel_of_other_platform"):
         needs = [f"2.{minor}" for minor in re.findall(r"manylinux_2_(\d{1,2})_", groups["platform"])]
         python = f"3.{groups['python'][3:]}"
@@ -99,6 +107,11 @@ def _wheel_of_newer_glibc(case: Case) -> tuple[Message, str, Confidence] | None:
         if not at_least(case.libc_version, need):
             return message, need, "certain"
     return None
+
+
+def _platform_here(case: Case, family: str) -> Said:
+    """What uv says of a machine whose platform tag begins with `family`."""
+    return tuple(one for one in case.said("wheel_platform_here") if one[1]["here"].startswith(family))
 
 
 def _some_build_for(case: Case, libc_version: str) -> bool:

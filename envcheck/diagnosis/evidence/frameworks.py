@@ -19,6 +19,8 @@ _LEADER = regex(
     r"^\s{0,8}(?P<key>torch version|torch cuda version|torch hip version|nvcc version)"
     r" \.{3,40} (?P<value>\S{1,60})\s{0,8}$"
 )
+_BUILT_FOR = regex(rf"\bPyTorch {VERSION} with CUDA \d{{3,5}} \(you have (?P<have>{VERSION})\)")
+"""xFormers' complaint that it was built for another torch."""
 _XFORMERS = regex(
     r"^\s{0,8}(?P<key>pytorch\.version|pytorch\.cuda|gpu\.compute_capability|gpu\.name):\s{1,60}(?P<value>\S.{0,60}?)\s{0,8}$"
 )
@@ -79,6 +81,9 @@ def _one(line: Line, draft: Draft) -> None:
     leader = _LEADER.match(line.text)
     if leader:
         _deepspeed(leader["key"], leader["value"], line, draft)
+    found = _BUILT_FOR.search(line.text)
+    if found:
+        torch_seen(found["have"], line, draft)
     xformers = _XFORMERS.match(line.text)
     if xformers:
         _xformers(xformers["key"], xformers["value"], line, draft)

@@ -35,6 +35,13 @@ _HOME = regex(r"/home/[^/\s\"'<>:]{1,64}(?=/)")
 _NAMED_HOME = regex(
     r"(?P<homes>/Users/)[^/\s\"'<>:]{1,64}(?=/)|(?P<windows>[A-Za-z]:\\{1,2}Users\\{1,2})[^/\\\n\"'<>:]{1,64}(?=\\)"
 )
+_ENTRY = regex(
+    r"^\s{0,8}\{?(?P<quote>['\"])(?P<key>[A-Z][\w ,.-]{1,40})(?P=quote): "
+    r"(?P<around>['\"]?)(?P<value>[^'\"{}\[\]\n]{1,200})(?P=around)[,}]{0,2}$"
+)
+"""A line of a report that was printed as a dict."""
+_BANNER = regex(r"^Collecting environment information\.\.\.\s{2,300}(?=\S)")
+"""The first line of a report, where the window that it was copied from was wider."""
 MAX_LINE = 4096
 HEAD, TAIL = 512 << 10, 256 << 10
 """Characters that are read of a long text: reports stand at its head, the last words at its tail."""
@@ -143,6 +150,7 @@ def _plain(raw: str) -> str:
         # The way homes are written there tells the system.
         text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
     text = _WORKER.sub("", _QUOTE.sub("", text))
+    text = _ENTRY.sub(r"\g<key>: \g<value>", _BANNER.sub("", text))
     if _FENCE.match(text):
         return ""
     return _UNSEEN.sub("", text.replace("\xa0", " ").replace("\u3000", " "))[:MAX_LINE].rstrip()

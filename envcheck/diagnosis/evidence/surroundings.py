@@ -32,8 +32,8 @@ _SYSTEM_WORD = regex(
 )
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
 _MACOS = regex(
-    r"\bon darwin\b|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})|\bMac ?OS X\b"
-    r"|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bApple M[1-9]\b"
+    r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})"
+    r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bApple M[1-9]\b"
     r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
 )
 _CONTAINER = regex(
@@ -44,6 +44,7 @@ _CONTAINER = regex(
 _DOCKER_RUN = regex(
     r"^\W{0,4}(?:sudo )?"
     r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b|--container-image\b"
+    r"|^\W{0,4}(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b"
 )
 _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
@@ -62,7 +63,9 @@ _CUDA_DEVICE = regex(
     r"^\s{0,8}Device (?P<index>\d{1,2}): (?P<name>[A-Z][\w .()-]{2,60}?), compute capability (?P<cc>\d{1,2}\.\d)\b"
 )
 _LIBC = regex(
-    r"^\W{0,6}(?:glibc|GNU libc|GNU C Library)(?:\s?version)?\W{1,4}(?P<version>2\.\d{1,2})\W{0,3}$", re.IGNORECASE
+    r"^\W{0,6}(?:glibc|GNU libc|GNU C Library)(?:\s?version)?\W{1,4}(?P<version>2\.\d{1,2})\W{0,3}$"
+    r"|^\s{0,4}ldd \((?:GNU|Ubuntu|Debian)[^)\n]{0,40}\) (?P<ldd>2\.\d{1,2})\b",
+    re.IGNORECASE,
 )
 _ROCM = regex(r"(?<![+/\w.-])rocm[ /-]?v?(?P<version>\d(?:\.\d{1,2}){0,2})\b", re.IGNORECASE)
 _AMD = regex(
@@ -172,7 +175,7 @@ def _told(line: Line, draft: Draft) -> None:
     libc = _LIBC.match(line.text)
     if libc:
         draft.see("host.libc", "glibc", line, rank=3)
-        draft.see("host.libc_version", libc["version"], line, rank=3)
+        draft.see("host.libc_version", libc["version"] or libc["ldd"], line, rank=3)
     ended = _PYTHON_ENDS.search(line.text)
     if ended:
         draft.see("python.version", ended["version"], line, rank=5)

@@ -1,0 +1,63 @@
+"""Installers that say for which versions of Python a package is made, and that this is none of them. Pure."""
+
+import re
+from collections.abc import Iterator
+
+from envcheck.diagnosis.machine import Machine
+from envcheck.model.base import Plain
+from envcheck.model.facts import Message
+from envcheck.model.versions import numbers
+
+
+class OutsideRange(Plain, frozen=True):
+    """A package, the Pythons that it asks for, and the one (or the range of them) that is there, where it is told."""
+
+    message: Message
+    groups: dict[str, str]
+    name: str
+    need: str
+    have: str | None
+    too_old: bool
+    sure: bool = False
+
+
+def outside_range(case: Machine) -> tuple[OutsideRange, ...]:
+    """What pip, poetry, uv and conda's solver say, in that order."""
+    return (*_by_pip(case), *_by_poetry(case), *_by_uv(case), *_by_solver(case))
+
+
+def _by_pip(case: Machine) -> Iterator[OutsideRange]:
+    for message, groups in case.said("pip_python_required"):
+        have, need = groups["have"], groups["need"]
+        too_old = any(numbers(have)[:2] < bound for bound in _bounds(need, ">"))
+        yield OutsideRange(message, groups, groups["name"], need, have, too_old, sure=True)
+
+
+def _by_poetry(case: Machine) -> Iterator[OutsideRange]:
+    """Poetry wants a release for every Python that the project names: those beyond the upper bound are too new."""
+    for message, groups in case.said("poetry_python"):
+        need, have = groups["need"], groups.get("have")
+        yield OutsideRange(message, groups, groups["name"], need, have, too_old=not _bounds(need, "<"))
+
+
+def _by_uv(case: Machine) -> Iterator[OutsideRange]:
+    for message, groups in case.said("uv_python_range"):
+        have, need = groups["have"], groups["need"]
+        yield OutsideRange(message, groups, groups["name"], need, have, too_old=bool(_bounds(need, ">")))
+
+
+def _by_solver(case: Machine) -> Iterator[OutsideRange]:
+    """The tree that libmamba draws: pytorch's builds with their Pythons, and the Python that is pinned."""
+    for message, groups in case.said("mamba_python"):
+        tree = groups["tree"]
+        needs = re.findall(r"python (>=3\.\d{1,2},<3\.\d{1,2})", tree)
+        pinned = re.search(r"python (?:==? ?)?(3\.\d{1,2})(?:\.\*|\.\d{1,2})?(?:\s|=\*|,|$)", tree)
+        have = pinned[1] if pinned else None
+        if needs:
+            lowest = min(bound for need in needs for bound in _bounds(need, ">"))
+            too_old = have is not None and numbers(have) < lowest
+            yield OutsideRange(message, groups, groups["name"], needs[0], have, too_old, sure=have is not None)
+
+
+def _bounds(need: str, sign: str) -> list[tuple[int, ...]]:
+    return [numbers(part.strip(" <>=!~"))[:2] for part in need.split(",") if part.strip().startswith(sign)]
