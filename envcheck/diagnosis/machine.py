@@ -23,12 +23,17 @@ from envcheck.model.facts import (
     PciDevice,
     Variable,
 )
+from envcheck.model.patterns import regex
 from envcheck.model.plan import Build
 
 BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
 Said = tuple[tuple[Message, dict[str, str]], ...]
 
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"
+_PINNED = regex(
+    r"\bpip3?(?:\.\d+)? install\b[^\n]{0,200}?\btorch={2,3}(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2})(?![\w.+])"
+)
+_VARIANT_ASKED = regex(r"/whl/(?:nightly/)?(?:cu|cpu|rocm|xpu)|\+(?:cu|cpu|rocm)|\.whl\b")
 _LOOKS_WITH_WORDS = ("smi", "torch")
 _QUIET = ("ok", "absent", "skipped")
 _ABSENT = "No such file"
@@ -311,7 +316,7 @@ class Machine:
     @cached_property
     def wheel_cuda(self) -> str | None:
         """`build_cuda`; in a thread that is silent about it, that of the release's wheel on the default index."""
-        version = self.facts.torch.version
+        version = self.facts.torch.version or self._pinned_plainly
         if self.build_cuda or not self.pasted or self.build_kind or version is None or "+" in version:
             return self.build_cuda
         silent = self.facts.torch.cuda_available is False and not self.said("not_compiled_with_cuda")
@@ -319,6 +324,13 @@ class Machine:
             return None
         rows = (one for one in self.builds_here if one.torch == version and one.on_default_index)
         return next((one.cuda for one in rows if one.cuda), None)
+
+    @cached_property
+    def _pinned_plainly(self) -> str | None:
+        """The release of torch that a pip command names, where it leaves the variant to the default index."""
+        commands = (message.text for message in self.heard if message.kind == "command")
+        found = (_PINNED.search(text) for text in commands if not _VARIANT_ASKED.search(text))
+        return next((match["version"] for match in found if match), None)
 
     @cached_property
     def wants_nvidia(self) -> bool | None:

@@ -292,7 +292,8 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 
 def _asked_for_none(case: Case) -> Said:
     """A command that starts a job without a GPU counts when something in the job missed one."""
-    missed = any(case.said(slug) for slug in (*_MISSED, "module_not_loaded")) or case.cuda_available is False
+    slugs = (*_MISSED, "module_not_loaded", "gpu_init_failed")
+    missed = any(case.said(slug) for slug in slugs) or case.cuda_available is False
     asked = case.said("job_asked_no_gpu") or case.said("job_script_asks_no_gpu")
     inside = case.facts.sightings.get("torch.cuda_available", ()) if case.scheduler == "slurm" else ()
     if len(inside) > 1 and not asked and not case.listed:  # it sees a GPU here and none in the job

@@ -175,7 +175,7 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
     cause="no_cuda_on_macos",
     needs=("on_macos",),
     hears=("cuda_on_macos", "not_compiled_with_cuda", "conda_cuda_absent"),
-    explains=("EC101", "EC102", "EC6"),
+    explains=("EC101", "EC102", "EC202", "EC6"),
 )
 def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     """There is no CUDA on macOS.
@@ -191,14 +191,16 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     if not case.on_macos or case.facts.python.bits == 32:
         return
     told = case.said("cuda_on_macos") or case.said("conda_cuda_absent")
-    told = told or (case.said("not_compiled_with_cuda") if case.pasted else ())
+    told = told or ((case.said("not_compiled_with_cuda") or case.said("driver_missing")) if case.pasted else ())
+    asked = case.pasted and case.cuda_available is False and not case.torch_version
     wanted = unmet.blamed(case, "no_cuda_on_macos")
-    if not told and wanted is None:
+    if not told and wanted is None and not asked:
         return
+    answer = (fact("torch.cuda_available", "False", case.facts.torch.look),)
     yield this.finding(
         say("There is no CUDA build of torch for macOS"),
         why=say('on Apple silicon torch computes on the GPU through MPS: device="mps"'),
-        evidence=heard(told) or ((spoken(wanted.unmet.message),) if wanted else ()),
+        evidence=heard(told) or ((spoken(wanted.unmet.message),) if wanted else answer),
         fixes=(
             remedies.command(
                 case, say("Install the plain build"), *remedies.pip(case, "install", "torch", "torchvision")

@@ -88,6 +88,10 @@ class Draft:
         """`value` was read for a fact that keeps every sighting (driver and CUDA versions)."""
         self._many.setdefault(path, {}).setdefault(value, Sighting(value=value, look=LOOK, where=line.where()))
 
+    def seen_many(self, path: str) -> bool:
+        """Whether anything was read for a fact that keeps every sighting."""
+        return bool(self._many.get(path))
+
     def best(self, path: str) -> Any | None:
         """The value in force for `path` so far."""
         seen = self._ranked(path)

@@ -40,6 +40,10 @@ _ENTRY = regex(
     r"(?P<around>['\"]?)(?P<value>[^'\"{}\[\]\n]{1,200})(?P=around)[,}]{0,2}$"
 )
 """A line of a report that was printed as a dict."""
+_ROW = regex(
+    r"^\s{0,4}\|?\s{0,4}(?P<key>[A-Za-z][A-Za-z ._()]{1,30}?)\s{0,40}\|\s{0,4}(?P<value>[^|\n]{1,100}?)\s{0,40}\|?$"
+)
+"""A row of a table with two columns."""
 _BANNER = regex(r"^Collecting environment information\.\.\.\s{2,300}(?=\S)")
 """The first line of a report, where the window that it was copied from was wider."""
 MAX_LINE = 4096
@@ -151,6 +155,8 @@ def _plain(raw: str) -> str:
         text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
     text = _WORKER.sub("", _QUOTE.sub("", text))
     text = _ENTRY.sub(r"\g<key>: \g<value>", _BANNER.sub("", text))
+    if "|" in text:
+        text = _ROW.sub(r"\g<key>: \g<value>", text)
     if _FENCE.match(text):
         return ""
     return _UNSEEN.sub("", text.replace("\xa0", " ").replace("\u3000", " "))[:MAX_LINE].rstrip()

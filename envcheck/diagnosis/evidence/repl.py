@@ -89,7 +89,10 @@ def read(page: Page, draft: Draft) -> None:
         if code is None and _PRINTED.match(line.text):
             below = below if position < below else _script_then_output(page, position, draft)
         elif code and "." in code:
-            _dialogue(code, _answers(page, position), draft, interactive=prompt is not None)
+            answers = _answers(page, position)
+            if prompt and not answers and code.strip() == "torch.version.cuda" and _prompts_again(page, position):
+                draft.see("torch.cuda_known", True, line, rank=7)  # the prompt says nothing where the answer is None
+            _dialogue(code, answers, draft, interactive=prompt is not None)
         elif "torch." in line.text or "cuda.is_available" in line.text:
             _told_below(page, position, draft)
             for match in _PROSE.finditer(line.text):
@@ -101,6 +104,11 @@ def read(page: Page, draft: Draft) -> None:
             capability = f"{properties['major']}.{properties['minor']}"
             memory = int(properties["memory"]) << 20 if properties["memory"] else None
             draft.gpu_named(properties["name"], line, compute_capability=capability, memory_bytes=memory)
+
+
+def _prompts_again(page: Page, position: int) -> bool:
+    """Whether the very next line is a prompt."""
+    return position + 1 < len(page.lines) and _PROMPT.match(page.lines[position + 1].text) is not None
 
 
 def _script_then_output(page: Page, position: int, draft: Draft) -> int:

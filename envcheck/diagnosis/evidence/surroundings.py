@@ -50,6 +50,12 @@ _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
 )
+_LINUX = regex(r"^\s{0,8}\[(?:GCC|Clang)[^\]\n]{0,80}\] on linux\b|^\s{0,4}Linux \S{1,64} \d+\.\d+\.\d+\S* #\d")
+_DRIVER_TOLD = regex(
+    r"^\W{0,8}(?:NVIDIA[ -])?(?:GPU[ -])?(?:Driver|KMD|驱动)(?:[ -]?version|版本)?\W{1,4}"
+    r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{1,3})?)\W{0,4}$",
+    re.IGNORECASE,
+)
 _WIN_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE)
 _MSC = regex(r"\[MSC v\.\d{4}")
 _BITS_32 = regex(r"^\W{0,3}\('32bit',|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b", re.IGNORECASE)
@@ -123,6 +129,7 @@ _MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] 
     (_CONTAINER, (("host.container", "docker", 3),)),
     (_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
     (_SLURM, (("host.scheduler", "slurm", 3),)),
+    (_LINUX, (("host.os", "linux", 2),)),
     (_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
     (_BITS_32, (("python.bits", 32, 3),)),
     (_MSC, (("host.os", "windows", 5),)),
@@ -210,6 +217,9 @@ def _mentioned(line: Line, draft: Draft) -> None:
     card = _CARD_LABEL.match(text)
     if card and not draft.gpus:
         draft.gpu_named(" ".join(card["name"].split()), line)
+    driver = _DRIVER_TOLD.match(text)
+    if driver and not draft.seen_many("nvidia.driver_versions"):
+        draft.see_many("nvidia.driver_versions", driver["version"], line)
     rocm = _ROCM.search(text)
     if rocm:
         draft.see("amd.rocm_version", rocm["version"], line, rank=1)
