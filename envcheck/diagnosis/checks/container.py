@@ -28,7 +28,7 @@ def _gpu_nodes(case: Case) -> tuple[DeviceNode, ...]:
     return tuple(node for node in case.nodes or () if node.path.removeprefix("/dev/nvidia").isdigit())
 
 
-_MISSED = ("driver_missing", "no_cuda_gpus", "smi_absent", "no_device_nodes")
+_MISSED = ("driver_missing", "no_cuda_gpus", "smi_absent", "no_device_nodes", "no_platform")
 
 
 @check(

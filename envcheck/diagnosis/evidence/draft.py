@@ -40,7 +40,7 @@ TELLING = regex(
     r"|reset|unreach|violation|unexpected|disconnect|handshake|socks|\bcrc\b|corrupt|fallen|fatal|elf\b"
     r"|already|bound to|paging|required?\b|unsupported|unknown|untrusted|revocation|known|provided|http|podman|kind:"
     r"|image:|srun|salloc|nerdctl|kube|exit code|capabilities|resolvepackage|0xc0|fabric|cuinit|library|ld-musl"
-    r"|rocm|rocr|miopen|hcc_|hsa_|\bexit|opcode|singularity|apptainer|openmp"
+    r"|rocm|rocr|miopen|hcc_|hsa_|\bexit|opcode|err!|zipfile|singularity|apptainer|openmp"
     r"|referenced|rev[_ ]|befehl|\bin?stru[czkç]|container"
     r"|too old|unable|unavail|busy|nvidia|\bgpu|torch|python|driver|conda|\bpip\b|wheel|glibc|kernel|docker|slurm",
     re.IGNORECASE,

@@ -18,8 +18,8 @@ _DEVICE = regex(
     r"(?: : \w{1,40})?\s{0,8}$"
 )
 _ULTRALYTICS = regex(
-    rf"(?:\bPython-(?P<python>3\.[\d.]{{1,8}})\s{{1,4}})?\btorch[- ](?P<torch>{VERSION})\s{{1,4}}"
-    r"(?P<device>CPU|MPS|CUDA:\d)"
+    rf"(?:\bPython-(?P<python>3\.[\d.]{{1,8}})\s{{1,4}})?\btorch[- ](?P<torch>{VERSION})"
+    r"(?:\s{1,4}(?P<device>CPU|MPS|CUDA:\d)|(?(python)\s{0,4}$|(?!)))"
 )
 _ULTRALYTICS_CARD = regex(
     r"(?:^\s{0,60}|\s)CUDA:(?P<index>\d{1,2}) \((?P<name>[A-Z][^,\n]{2,60}), (?P<memory>\d{1,6})(?:\.\d{1,6})?Mi?B\)"
@@ -100,7 +100,7 @@ def _ultralytics(line: Line, draft: Draft) -> None:
         return
     torch_seen(match["torch"], line, draft)
     draft.see("python.version", match["python"], line, rank=7)
-    if match["device"].startswith("CUDA"):
+    if (match["device"] or "").startswith("CUDA"):
         draft.see("torch.cuda_available", True, line, rank=3)
 
 

@@ -58,7 +58,10 @@ _DRIVER_TOLD = regex(
 )
 _WIN_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE)
 _MSC = regex(r"\[MSC v\.\d{4}")
-_BITS_32 = regex(r"^\W{0,3}\('32bit',|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b", re.IGNORECASE)
+_BITS_32 = regex(
+    r"^\W{0,3}\('32bit',|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*armv[67]l\s*$",
+    re.IGNORECASE,
+)
 _CAPABILITY = regex(
     r"(?:capability|\barch(?:itecture)?|架构|算力|计算能力|\bSM|compute cap\w*)\W{1,6}"
     r"\((?P<major>\d{1,2}), ?(?P<minor>\d)\)"
