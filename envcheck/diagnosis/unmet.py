@@ -167,7 +167,7 @@ def _known_python(one: Unmet, case: Machine, wanted: list[Build], python: str) -
             return Reason("python_too_old", one, "certain", newest)
         return Reason("python_too_new", one, "certain", newest)
     young = re.fullmatch(r"3\.(?:1[1-9]|[2-9]\d)\.0\S*", case.facts.python.version or "")
-    if young and case.pasted and not one.offered:  # written before the wheels for this Python were published
+    if (young or one.asked is None) and case.pasted and not one.offered:  # written before there were wheels for it
         return _old_glibc(one, case, wanted) or Reason("python_too_new", one, "possible")
     return _old_glibc(one, case, wanted)
 

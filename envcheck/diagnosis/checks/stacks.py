@@ -45,10 +45,12 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     What to do: remove NVIDIA's Linux driver packages from WSL, install the newest driver on Windows, and update
     WSL.
     """
-    if case.wsl is False or case.in_container or case.cuda_available:
+    unlinked = case.said("wsl_libcuda_link") if case.wsl else ()  # CUDA works, and what looks for libcuda.so does not
+    if case.wsl is False or case.in_container or (case.cuda_available and not unlinked):
         return
     told = (
-        case.said("wsl_driver")
+        unlinked
+        or case.said("wsl_driver")
         or _old_windows_driver(case)
         or next((case.said(slug) for slug in _IN_WSL if case.wsl and case.said(slug)), ())
     )
