@@ -388,3 +388,44 @@ def test_what_only_looks_like_a_report_tells_nothing(text: str) -> None:
     assert (facts.nvidia.gpus, facts.nvidia.driver_versions, facts.tools) == (None, (), None)
     assert (facts.torch.cuda, facts.torch.cuda_known, facts.torch.device_count) == (None, False, None)
     assert facts.host.os_name is None
+
+
+def test_a_report_that_was_printed_as_one_line() -> None:
+    printed = (
+        "OrderedDict([('sys.platform', 'linux'), ('Python', '3.9.16 (main, Mar  8 2023, 14:00:05) [GCC 11.2.0]'),"
+        " ('CUDA available', True), ('GPU 0,1', 'Tesla V100-SXM2-32GB'),"
+        " ('NVCC', 'Cuda compilation tools, release 11.3, V11.3.109'), ('PyTorch', '1.12.1+cu113'),"
+        r" ('PyTorch compiling details', 'PyTorch built with:\n  - GCC 9.3\n  - CUDA Runtime 11.3\n')])"
+    )
+    facts = read(printed)
+    assert (facts.torch.version, facts.torch.cuda, facts.torch.cuda_available) == ("1.12.1+cu113", "11.3", True)
+    assert [gpu.name for gpu in facts.nvidia.gpus or ()] == ["Tesla V100-SXM2-32GB"] * 2
+    assert facts.python.version == "3.9.16"
+
+
+def test_a_report_whose_lines_a_quote_joined() -> None:
+    quoted = (
+        "> Collecting environment information... PyTorch version: 2.4.1+cu121 Is debug build: False CUDA used to build"
+        " PyTorch: 12.1 ROCM used to build PyTorch: N/A OS: Ubuntu 22.04.4 LTS (x86_64) GCC version: (Ubuntu"
+        " 11.4.0-1ubuntu1~22.04) 11.4.0 Python version: 3.10.12 (64-bit runtime) Is CUDA available: True CUDA runtime"
+        " version: 12.4.131 GPU models and configuration: GPU 0: NVIDIA L4 Nvidia driver version: 550.90.07"
+    )
+    facts = read(quoted)
+    assert (facts.torch.version, facts.torch.cuda, facts.torch.cuda_available) == ("2.4.1+cu121", "12.1", True)
+    assert [gpu.name for gpu in facts.nvidia.gpus or ()] == ["NVIDIA L4"]
+    assert [one.value for one in facts.nvidia.driver_versions] == ["550.90.07"]
+    assert facts.host.os_name == "Ubuntu 22.04.4 LTS (x86_64)"
+
+
+def test_a_prompt_that_says_nothing_says_none() -> None:
+    silent = ">>> import torch\n>>> torch.version.cuda\n>>> torch.cuda.is_available()\nFalse"
+    facts = read(silent)
+    assert (facts.torch.cuda, facts.torch.cuda_known, facts.torch.cuda_available) == (None, True, False)
+    assert not read(">>> torch.version.cuda").torch.cuda_known
+
+
+@pytest.mark.parametrize(
+    "row", ["OS | Windows 11", "| OS | Windows 11 |", "{'OS': 'Windows 11',", '"OS": "Windows 11",']
+)
+def test_rows_of_tables_and_dicts(row: str) -> None:
+    assert read(row).host.os == "windows"

@@ -10,8 +10,9 @@ from envcheck.model.patterns import regex
 
 VERSION = r"\d{1,2}\.\d{1,2}[\w.+]{0,40}"
 _FASTAI = regex(
-    rf"^\s{{0,8}}(?:torch\s{{1,12}}: (?P<torch>{VERSION})"
-    r"|torch cuda\s{1,12}: (?P<cuda>\d{1,2}\.\d[\d.]{0,8}|None)\s?/\s?is (?:\*\*)?(?P<answer>available|Not available)"
+    rf"^\s{{0,8}}(?:torch(?: version)?\s{{1,12}}: (?P<torch>{VERSION})"
+    r"|torch cuda\s{1,12}: (?P<cuda>\d{1,2}\.\d[\d.]{0,8}|None)\s?/\s?is \**(?P<answer>available|Not available)\**"
+    r"|torch cuda is\s{1,4}: \**(?P<alone>available|Not available)\**"
     r"|nvidia driver\s{1,12}: (?P<driver>\d{3}\.\d{1,3}(?:\.\d{1,3})?)"
     r"|- gpu(?P<index>\d{1,2})\s{1,12}: (?P<memory>\d{1,7})MB \| (?P<name>\S.{1,60}?))\s{0,8}$"
 )
@@ -95,6 +96,8 @@ def _fastai(match: re.Match[str], line: Line, draft: Draft) -> None:
     elif match["answer"]:
         build_cuda(match["cuda"], line, draft)
         draft.see("torch.cuda_available", match["answer"] == "available", line, rank=7)
+    elif match["alone"]:
+        draft.see("torch.cuda_available", match["alone"] == "available", line, rank=7)
     elif match["driver"]:
         draft.see_many("nvidia.driver_versions", match["driver"], line)
     elif match["name"]:

@@ -46,6 +46,17 @@ _ROW = regex(
 """A row of a table with two columns."""
 _BANNER = regex(r"^Collecting environment information\.\.\.\s{2,300}(?=\S)")
 """The first line of a report, where the window that it was copied from was wider."""
+_TUPLE = regex(r"\('([A-Z][\w ,.-]{1,40}|sys\.platform)', '?((?:[^'\\]|\\.){1,4000}?)'?\)")
+"""An entry of `OrderedDict([...])`, as mmengine prints its environment."""
+_REPORT_KEY = regex(
+    r"(?<=\S)\s(?=(?:PyTorch version|PyTorch|Is CUDA available|CUDA available|CUDA used to build PyTorch"
+    r"|Is debug build|ROCM used to build PyTorch"
+    r"|OS|GCC version|Clang version|CMake version|Libc version|Python version|Python platform"
+    r"|CUDA runtime version|GPU models and configuration|GPU \d{1,2}(?: Compute Capability)?|Nvidia driver version"
+    r"|cuDNN version|CUDA_HOME|NVCC|CUDA Driver Version|Versions of relevant libraries|Python|sglang):\s)"
+)
+"""Where the lines of a report began before somebody's quote made one of them."""
+_ONE_LINE_REPORT, _FEW = 120, 5
 MAX_LINE = 4096
 HEAD, TAIL = 512 << 10, 256 << 10
 """Characters that are read of a long text: reports stand at its head, the last words at its tail."""
@@ -58,6 +69,8 @@ class Line(Plain, frozen=True):
 
     number: int
     text: str
+    part: int = 0
+    """Which part, where one line of the text was a whole report."""
 
     def where(self) -> str:
         """`12: PyTorch version: 2.1.0`, short enough to quote."""
@@ -70,16 +83,16 @@ class Page:
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
-        self._taken: set[int] = set()
-        self._position = {line.number: position for position, line in enumerate(lines)}
+        self._taken: set[tuple[int, int]] = set()
+        self._position = {(line.number, line.part): position for position, line in enumerate(lines)}
 
     def take(self, line: Line) -> None:
         """This line's content has become facts and need not be searched as prose."""
-        self._taken.add(line.number)
+        self._taken.add((line.number, line.part))
 
     def taken(self, line: Line) -> bool:
         """Whether a reader took this line."""
-        return line.number in self._taken
+        return (line.number, line.part) in self._taken
 
     def whole(self) -> list[Line]:
         """The lines, those that a window broke into several put together again."""
@@ -88,7 +101,7 @@ class Page:
 
     def after(self, line: Line) -> Iterator[Line]:
         """The next (at most 200) lines below `line`, in order."""
-        position = self._position[line.number] + 1
+        position = self._position[line.number, line.part] + 1
         return iter(self.lines[position : position + 200])
 
 
@@ -104,7 +117,20 @@ def page_of(text: str) -> Page:
     told = [(number, raw) for at, (number, raw) in enumerate(numbered) if raw or at == 0 or numbered[at - 1][1]]
     if len(told) > FIRST + LAST:
         told = told[:FIRST] + told[-LAST:]
-    return Page([Line(number, _plain(raw)) for number, raw in told])
+    return Page([line for number, raw in told for line in _lines_of(number, raw)])
+
+
+def _lines_of(number: int, raw: str) -> Iterator[Line]:
+    """One line, or those of a report that was printed or quoted as one."""
+    if len(raw) > _ONE_LINE_REPORT:
+        parts = [f"{key}: {value}" for key, value in _TUPLE.findall(raw)]
+        parts = [line for part in parts for line in part.replace("\\n", "\n").split("\n")]
+        if len(parts) < _FEW:
+            parts = _REPORT_KEY.sub("\n", raw).split("\n")
+        if len(parts) >= _FEW:
+            yield from (Line(number, _plain(text), part) for part, text in enumerate(parts))
+            return
+    yield Line(number, _plain(raw))
 
 
 def decode(data: bytes) -> str:

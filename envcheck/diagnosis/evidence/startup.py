@@ -26,7 +26,7 @@ _ULTRALYTICS_CARD = regex(
 )
 _CHECKS = regex(
     r"^\s{0,8}(?:GPU\s{3,30}(?P<name>[A-Z][^,\n]{2,60}), (?P<memory>\d{3,7})Mi?B"
-    r"|CUDA\s{3,30}(?P<cuda>\d{1,2}\.\d{1,2}|None)|OS\s{3,30}(?P<os>Linux|Windows|macOS)-\S{1,120})\s{0,8}$"
+    r"|CUDA\s{3,30}(?P<cuda>\d{1,2}\.\d{1,2}|None)|OS\s{3,30}(?P<system>(?P<os>Linux|Windows|macOS)-\S{1,120}))\s{0,8}$"
 )
 """The table that `yolo checks` prints."""
 _FOOTER = regex(rf"\btorch: (?P<torch>{VERSION})\s{{1,4}}[•|]|[•|]\s{{1,4}}torch: (?P<last>{VERSION})")
@@ -95,6 +95,7 @@ def _ultralytics(line: Line, draft: Draft) -> None:
         build_cuda(checks["cuda"], line, draft)
     elif checks:
         draft.see("host.os", checks["os"].casefold(), line, rank=7)
+        draft.see("host.os_name", checks["system"], line, rank=5)
     match = _ULTRALYTICS.search(line.text)
     if match is None:
         return

@@ -121,6 +121,7 @@ _RADEON = regex(
     r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?\W*$",
     re.IGNORECASE,
 )
+_TORCH_HEAD = regex(r"^\s{0,4}torch-(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:a0)?(?:\+\w{1,40})?)\s*$")
 _TORCH_BARE = regex(
     r"^\W{0,8}(?P<version>[12]\.\d{1,2}\.\d{1,2}(?:\.(?:dev|post)\d+)?\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\W{0,4}$"
 )
@@ -207,6 +208,7 @@ def _mentioned(line: Line, draft: Draft) -> None:
     """Versions and cards in words of one's own: only where the line says little else."""
     text = line.text
     build = None if _ASKED.search(text) else _TORCH_BUILD.search(text) or _TORCH_BARE.match(text)
+    build = build or _TORCH_HEAD.match(text)
     label = None if build else _TORCH_LABEL.match(text)
     if build or label:
         draft.see("torch.version", (build or label)["version"], line, rank=2)  # type: ignore[index]
