@@ -49,14 +49,14 @@ def _by_uv(case: Machine) -> Iterator[OutsideRange]:
 def _by_solver(case: Machine) -> Iterator[OutsideRange]:
     """The tree that libmamba draws: pytorch's builds with their Pythons, and the Python that is pinned."""
     for message, groups in case.said("mamba_python"):
-        tree = groups["tree"]
+        tree = message.text
         needs = re.findall(r"python (>=3\.\d{1,2},<3\.\d{1,2})", tree)
         pinned = re.search(r"python (?:==? ?)?(3\.\d{1,2})(?:\.\*|\.\d{1,2})?(?:\s|=\*|,|$)", tree)
         have = pinned[1] if pinned else None
-        if needs:
+        if needs and "pytorch" in tree:
             lowest = min(bound for need in needs for bound in _bounds(need, ">"))
             too_old = have is not None and numbers(have) < lowest
-            yield OutsideRange(message, groups, groups["name"], needs[0], have, too_old, sure=have is not None)
+            yield OutsideRange(message, groups, "pytorch", groups["need"], have, too_old, sure=have is not None)
 
 
 def _bounds(need: str, sign: str) -> list[tuple[int, ...]]:

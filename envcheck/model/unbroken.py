@@ -10,6 +10,8 @@ from envcheck.model.patterns import regex
 
 _NARROW, _WIDE = 50, 170
 """Columns of a window that breaks lines where people post from."""
+_LONGEST = 2000
+"""Characters beyond which nothing is put together any more: no sentence is that long."""
 _LONG_WORD = 30
 """Characters of a word, such as a path, that begins a line of its own."""
 _BROKEN = regex(r"[^\s|+>=-]\s{0,2}\Z")
@@ -28,7 +30,7 @@ def unbroken(lines: Sequence[str]) -> list[tuple[int, str]]:
     for position, line in enumerate(lines):
         word = line.lstrip().partition(" ")[0]
         full = end + 1 + len(word) > width or len(word) > _LONG_WORD
-        whole = found and end >= width // 2 and full and _NARROW <= width <= _WIDE
+        whole = found and end >= width // 2 and full and _NARROW <= width <= _WIDE and len(found[-1][1]) < _LONGEST
         if whole and _BROKEN.search(found[-1][1]) and _GOES_ON.match(line):
             first, text = found[-1]
             found[-1] = first, f"{text.rstrip()} {line.lstrip()}"
