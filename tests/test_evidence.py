@@ -429,3 +429,30 @@ def test_a_prompt_that_says_nothing_says_none() -> None:
 )
 def test_rows_of_tables_and_dicts(row: str) -> None:
     assert read(row).host.os == "windows"
+
+
+@pytest.mark.parametrize(
+    ("text", "system", "machine", "libc"),
+    [
+        ("hint: You're on macOS (`macosx_15_0_arm64`), but", "macos", None, None),
+        ("hint: You're on Linux (`manylinux_2_17_x86_64`), but", "linux", None, None),
+        ("DEBUG Found `cpython-3.11.4-linux-aarch64-musl` at `/usr/bin/python3`", "linux", "aarch64", "musl"),
+        ("cpython-3.12.0-windows-x86_64-none", "windows", "x86_64", None),
+    ],
+)
+def test_uv_names_the_platform(text: str, system: str, machine: str | None, libc: str | None) -> None:
+    facts = read(text)
+    assert (facts.host.os, facts.host.machine, facts.python.libc) == (system, machine, libc)
+
+
+def test_files_of_conda_packages() -> None:
+    facts = read("https://host/linux-64/pytorch-1.13.1-py3.9_cuda11.7_cudnn8.5.0_0.tar.bz2\n  - numpy-1.24.3-py39h1_0")
+    assert [(one.name, one.version) for one in facts.packages or ()] == [("pytorch", "1.13.1"), ("numpy", "1.24.3")]
+    assert facts.torch.cuda == "11.7"
+    assert not read("see pytorch-1.13.1 and numpy-1.24").packages
+
+
+def test_a_table_full_of_errors_is_a_gpu_that_does_not_answer() -> None:
+    row = "|   0  ERR!                Off  | 00000000:01:00.0 Off |                 ERR! |"
+    gpu = (read(row).nvidia.gpus or ())[0]
+    assert (gpu.name, gpu.error, gpu.pci_address) == (None, "UNKNOWN", "00000000:01:00.0")

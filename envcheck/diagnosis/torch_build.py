@@ -21,6 +21,8 @@ _NO_PLAIN_INSTALL = regex(
     r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
 )
 _PLAIN_INSTALL = regex(r"\bpip3?(?:\.\d+)?\s+install\b.*\btorch\b|\buv\s+(?:pip install|add)\b.*\btorch\b")
+_PROJECT_INSTALL = regex(r"\buv sync\b|\buv run\b|\b(?:poetry|pdm|pipenv|pixi|hatch) (?:install|sync|run)\b")
+"""Commands that install what a project's files ask for."""
 _CONDA_PLACE = regex(r"/(?:ana|mini)conda\d?/|/(?:mini|mamba)forge\d?/|/micromamba/|/envs/[^/]+/lib/python")
 _CONDA_INSTALL = regex(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
 _CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
@@ -265,7 +267,7 @@ def _windows(case: Case) -> _Found | None:
     if locked and not windows and has_cuda(case) is False and case.facts.host.os is None:
         return "likely", (*_shown(case), *heard(locked, 1))
     if windows and has_cuda(case) is False and not asked(case, CUDA_INDEX):
-        if listed and "+" in (listed.version or ""):
+        if listed and "+" in (listed.version or "") and not asked(case, _PROJECT_INSTALL):
             return None
         return ("certain" if listed else "likely"), (*_shown(case), saw("host.os", "windows", "files"))
     return _plain_command(case, windows=windows)

@@ -47,7 +47,10 @@ class Unmet(Plain, frozen=True):
 
     message: Message
     asked: str | None
-    """The version that was pinned (or asked at least), without its local part; None: any."""
+    """The release of torch that was pinned (or asked at least, or belongs to what was), without its local part.
+
+    None: any release.
+    """
     local: str | None
     """`cu113`."""
     offered: tuple[str, ...]
@@ -55,6 +58,8 @@ class Unmet(Plain, frozen=True):
     """Variants whose own index was asked."""
     elsewhere: bool
     """Whether any other index was asked, too."""
+    called: str = ""
+    """The companion of torch that was asked for instead, `torchaudio 0.8.1`."""
 
 
 class Reason(Plain, frozen=True):
@@ -68,6 +73,8 @@ class Reason(Plain, frozen=True):
     @property
     def wish(self) -> str:
         """What was asked for, `torch 1.12.1`."""
+        if self.unmet.called:
+            return self.unmet.called
         return f"torch {self.unmet.asked}" if self.unmet.asked else "torch"
 
 
@@ -79,11 +86,27 @@ def unmet(case: Machine) -> Iterator[Unmet]:
     elsewhere = not variants or any(not _INDEX_VARIANT.search(url) for url in urls)
     for message, groups in case.said("unmet_torch"):
         name, pinned = _requirement(groups["requirement"])
-        if name != "torch":
-            continue
         offered = tuple(word for word in re.split(r"[,\s]+", groups.get("versions", "")) if word and word != "none")
         asked, _, local = (pinned or "").partition("+")
-        yield Unmet(message, asked or None, local or None, offered, variants, elsewhere)
+        called = ""
+        if name != "torch":
+            releases = _releases_beside(case, name)
+            called, asked = f"{name} {asked}", releases.get(numbers(asked), "")
+            offered = tuple(
+                f"{torch}{version[len(public) :]}"
+                for version in offered
+                if (torch := releases.get(numbers(public := version.partition("+")[0])))
+            )
+            if not asked or not offered:
+                continue
+        yield Unmet(message, asked or None, local or None, offered, variants, elsewhere, called)
+
+
+def _releases_beside(case: Machine, companion: str) -> dict[tuple[int, ...], str]:
+    """The releases of torch by the versions of torchvision or torchaudio that belong to them."""
+    rows = case.catalogue.builds()
+    pairs = ((row.torchvision if companion == "torchvision" else row.torchaudio, row.torch) for row in rows)
+    return {numbers(version): torch for version, torch in pairs if version}
 
 
 def reasons(case: Machine) -> tuple[Reason, ...]:

@@ -161,7 +161,7 @@ def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
     the clocks or the power, update the firmware, have the card exchanged. On a cluster, drain the node.
     """
     told, status = case.said("gpu_lost_xid"), case.nvml_status(15, 16)
-    lost = [gpu for gpu in case.listed or () if gpu.error in _LOST]
+    lost = [gpu for gpu in case.listed or () if gpu.error in _LOST or _says_nothing(gpu)]
     silent = _silent_on_bus(case)
     if not (told or status or lost or silent):
         return
@@ -188,7 +188,13 @@ def gpu_lost(this: Check, case: Case) -> Iterator[Finding]:
                 )
             ),
         ),
+        confidence="certain" if told or status or silent or any(gpu.error in _LOST for gpu in lost) else "likely",
     )
+
+
+def _says_nothing(gpu: Gpu) -> bool:
+    """nvidia-smi's row of errors: a crashed GPU does not even tell its name."""
+    return gpu.error == "UNKNOWN" and gpu.name is None and gpu.pci_address is not None and gpu.look == "text"
 
 
 def _silent_on_bus(case: Case) -> list[PciDevice]:

@@ -234,7 +234,7 @@ def cudnn_shadow(this: Check, case: Case) -> Iterator[Finding]:
     cause="ld_library_path_shadow",
     explains=("EC320", *BROKEN),
     needs=("torch_imported",),
-    hears=("ld_library_path_shadow",),
+    hears=("ld_library_path_shadow", "cublas_invalid_value"),
 )
 def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
     """A CUDA library of the system is loaded in place of torch's own.
@@ -247,7 +247,8 @@ def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: start Python without LD_LIBRARY_PATH. torch needs no toolkit of the system.
     """
-    said = case.said("ld_library_path_shadow")
+    refused = case.said("cublas_invalid_value")  # a call that torch's own cuBLAS takes
+    said = case.said("ld_library_path_shadow") or refused
     foreign = _foreign(case, _CUDA_LIBRARY)
     path = _search_path(case)
     undefined = "undefined symbol" in (case.facts.torch.error_text or "")
@@ -266,7 +267,7 @@ def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
         evidence=shown,
         fixes=(*_without_search_path(case), *remedies.reinstall_torch(case, alternative=True)),
         severity="error" if said or suspected else "info",
-        confidence="certain" if said and (path or foreign) else "likely",
+        confidence="certain" if said and (path or foreign) else "possible" if said == refused and said else "likely",
     )
 
 

@@ -174,7 +174,7 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
     "no-cuda-on-macos",
     cause="no_cuda_on_macos",
     needs=("on_macos",),
-    hears=("cuda_on_macos", "not_compiled_with_cuda", "conda_cuda_absent"),
+    hears=("cuda_on_macos", "not_compiled_with_cuda", "conda_cuda_absent", "wheel_platform_here"),
     explains=("EC101", "EC102", "EC202", "EC6"),
 )
 def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
@@ -190,7 +190,8 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     """
     if not case.on_macos or case.facts.python.bits == 32:
         return
-    told = case.said("cuda_on_macos") or case.said("conda_cuda_absent")
+    refused = tuple(one for one in _platform_here(case, "macosx") if "+cu" in one[1]["version"])
+    told = refused or case.said("cuda_on_macos") or case.said("conda_cuda_absent")
     told = told or ((case.said("not_compiled_with_cuda") or case.said("driver_missing")) if case.pasted else ())
     asked = case.pasted and case.cuda_available is False and not case.torch_version
     wanted = unmet.blamed(case, "no_cuda_on_macos")

@@ -47,7 +47,7 @@ def _listed(case: Case) -> Evidence | None:
     cause="other_interpreter",
     explains=("EC300", "EC615"),
     needs=("torch_installed",),
-    hears=("no_module_torch", "unmet_torch", "launcher_of_other_python"),
+    hears=("no_module_torch", "unmet_torch", "launcher_of_other_python", "program_elsewhere"),
 )
 def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is installed for another Python.
@@ -72,6 +72,19 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
                 remedies.command(case, say("Use the interpreter that has torch"), other.path),
                 *remedies.reinstall_torch(case, alternative=True),
             ),
+        )
+        return
+    outside = case.said("program_elsewhere")
+    if outside and case.pasted and not case.cuda_available:
+        yield this.finding(
+            say(
+                "{path} is not of the environment {name} that is active",
+                path=outside[0][1]["path"],
+                name=outside[0][1]["env"],
+            ),
+            evidence=heard(outside, 1),
+            fixes=_same_interpreter(case),
+            confidence="likely",
         )
         return
     said = case.said("no_module_torch")
@@ -280,15 +293,16 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     python, torch = case.facts.python, case.facts.torch
     in_user_site = _below(torch.file, python.user_site)
     inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
-    words = _user_site_words(case)
+    words, suspected = _user_site_words(case), False
     if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
         severity: Severity = "error" if case.torch_imported is False else "info"
         severity = "warning" if severity == "info" and (inside or case.pasted) else severity
         shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))
     elif words:
         severity, shown = "error", heard(words, 1)
-    elif case.said("user_site_on_path") and case.build_kind == "cpu":  # who prints the path next to that, found both
+    elif case.said("user_site_on_path") and case.pasted and not case.cuda_available:  # who prints the path, suspects it
         severity, shown = "error", heard(case.said("user_site_on_path"), 1)
+        suspected = case.build_kind != "cpu"
     else:
         return
     yield this.finding(
@@ -299,7 +313,7 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
             remedies.set_variable(case, "PYTHONNOUSERSITE", "1", alternative=True),
         ),
         severity=severity,
-        confidence="certain" if in_user_site and inside else "likely",
+        confidence="certain" if in_user_site and inside else "possible" if suspected else "likely",
     )
 
 

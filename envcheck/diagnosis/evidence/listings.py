@@ -24,6 +24,10 @@ _FREEZE = regex(
     rf"^\s{{0,8}}(?:[-+*]\s+)?(?P<name>{_OURS})==(?P<version>{_VERSION})\s*(?:#.{{0,200}})?$", re.IGNORECASE
 )
 _CONDA_SPEC = regex(rf"^\s{{0,8}}(?P<name>{_OURS})=(?P<version>\d[\w.]*)=(?P<build>\w+)\s*$", re.IGNORECASE)
+_CONDA_FILE = regex(
+    rf"^\s{{0,8}}(?:[-+*]\s+)?(?:\S{{1,120}}/)?(?P<name>{_OURS})-(?P<version>\d[\w.]*)-(?P<build>(?=\w*\d)[\w.]+_\d{{1,3}})(?:\.tar\.bz2|\.conda)?\s*$",
+    re.IGNORECASE,
+)
 _CONDA_INFO = regex(
     r"^\s{0,30}(?P<key>channel URLs|active env location|conda version|platform|virtual packages)\s*: (?P<value>.*)$"
 )
@@ -44,7 +48,7 @@ def _one(line: Line, draft: Draft) -> bool:
     if freeze:
         package_seen(freeze["name"], freeze["version"], line, draft, installer=None)
         return True
-    spec = _CONDA_SPEC.match(line.text)
+    spec = _CONDA_SPEC.match(line.text) or _CONDA_FILE.match(line.text)
     if spec:
         conda_package(spec["name"], spec["version"], spec["build"], None, line, draft)
         return True

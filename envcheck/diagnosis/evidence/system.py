@@ -36,6 +36,11 @@ _VIRTUAL = regex(
     r"\b__linux=(?P<kernel>\d[\w.-]*)|\b__glibc=(?P<glibc>\d\.\d+)|\b__archspec=\d=(?P<machine>aarch64|x86_64)\b"
 )
 _DRIVER_IN_USE = regex(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
+_UV_PLATFORM = regex(r"\bYou're on \w{1,12} \(`(?P<tag>(?:macosx|win|manylinux|musllinux)_\w{1,30})`\)")
+_UV_INTERPRETER = regex(
+    r"\bcpython-3\.\d{1,2}\.\d{1,2}\w{0,4}(?:\+freethreaded)?-(?P<system>linux|macos|windows)-(?P<machine>x86_64|aarch64)"
+    r"-(?P<libc>gnu|musl|none)\b"
+)
 _GLIBC = regex(r"^\s*ldd \([^)]{1,60}\) (?P<version>\d\.\d+)|\bGLIBC[ _-](?P<other>\d\.\d+)\s*$")
 _DRIVER_INT = regex(r"^\s*Driver Version\s*:\s*(?P<number>\d{4,5})\s*$")
 _NVML_LIBRARY = regex(r"NVML library version: (?P<version>\d{3}\.\d+(?:\.\d+)?)")
@@ -121,10 +126,24 @@ def _os(line: Line, draft: Draft) -> None:
         draft.see("host.libc_version", virtual["glibc"], line)
         draft.see("host.libc", "glibc" if virtual["glibc"] else None, line)
         draft.see("host.machine", virtual["machine"], line)
+    _of_uv(line, draft)
     glibc = _GLIBC.match(line.text)
     if glibc:
         draft.see("host.libc", "glibc", line)
         draft.see("host.libc_version", glibc["version"] or glibc["other"], line)
+
+
+def _of_uv(line: Line, draft: Draft) -> None:
+    """The platform tag that uv's hints name, and the names of its interpreters."""
+    here = _UV_PLATFORM.search(line.text)
+    if here:
+        family = here["tag"].split("_")[0]
+        draft.see("host.os", {"macosx": "macos", "win": "windows"}.get(family, "linux"), line, rank=6)
+    found = _UV_INTERPRETER.search(line.text)
+    if found:
+        draft.see("host.os", found["system"], line, rank=5)
+        draft.see("host.machine", found["machine"], line)
+        draft.see("python.libc", {"gnu": "glibc", "musl": "musl"}.get(found["libc"]), line)
 
 
 def _modules(line: Line, draft: Draft) -> None:
