@@ -33,7 +33,7 @@ TELLING = regex(
     r"error|warn|fail|except|cannot|could ?n.t|not |no |undefined|traceback|cuda|xid|nvrm|hip|illegal|sig[a-z]{3,4}\b"
     r"|denied|refused|timed? ?out|space|omp|compat|invalid|lost|stub|abort|core dumped|403|404|407|ssl|hash|mismatch"
     r"|looking in|collecting|using cached|downloading|hint:|driver version|-cu1[123]\b|name: torch"
-    r"|nouveau|tegra|jetson|#sbatch|secureboot|licen[cs]e|fabricmanager|kfd|gfx\d|\.dll|proxy|pyqt|pyside|libcu|nvidia-"
+    r"|nouveau|tegra|jetson|#sbatch|secureboot|licen[cs]e|fabricmanager|kfd|gfx\d|\.dll|proxy|pyqt|pyside|paddle|libcu|nvidia-"
     r"|::\w|_cpu_|cpuonly|rev ff|server_hostname"
     r"|[\u0400-\u04ff\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af]"  # a console of another language
     r"|secure boot|reject|satisf|exceed"
