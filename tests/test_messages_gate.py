@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import envcheck
-from envcheck.diagnosis.evidence.draft import TELLING
+from envcheck.diagnosis.evidence.draft import telling
 
 try:
     from re import _constants as constants  # type: ignore[attr-defined]
@@ -78,5 +78,5 @@ def test_pasted_text_that_a_pattern_matches_is_kept(patterns: list[str]) -> None
     """Of what people paste, a paragraph without any telling word is left out."""
     for pattern in patterns:
         found = ways(list(parser.parse(pattern, re.IGNORECASE | re.MULTILINE)))
-        lost = [way for way in found if not TELLING.search(way.replace(ANYTHING, " x "))]
+        lost = [way for way in found if not telling(way.replace(ANYTHING, " x "))]
         assert not lost, (pattern, lost[0])
