@@ -434,8 +434,8 @@ def test_rows_of_tables_and_dicts(row: str) -> None:
 @pytest.mark.parametrize(
     ("text", "system", "machine", "libc"),
     [
-        ("hint: You're on macOS (`macosx_15_0_arm64`), but", "macos", None, None),
-        ("hint: You're on Linux (`manylinux_2_17_x86_64`), but", "linux", None, None),
+        ("hint: You're on macOS (`macosx_15_0_arm64`), but", "macos", "arm64", None),
+        ("hint: You're on Linux (`manylinux_2_17_x86_64`), but", "linux", "x86_64", None),
         ("DEBUG Found `cpython-3.11.4-linux-aarch64-musl` at `/usr/bin/python3`", "linux", "aarch64", "musl"),
         ("cpython-3.12.0-windows-x86_64-none", "windows", "x86_64", None),
     ],

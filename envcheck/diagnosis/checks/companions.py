@@ -1,4 +1,4 @@
-"""EC305, EC306, EC308, EC329, EC345, EC347, EC348: torch beside torchvision, torchaudio, NumPy and its own age."""
+"""EC305, EC306, EC308, EC329, EC345, EC347 to EC349: torch beside torchvision, torchaudio, NumPy and its own age."""
 
 from collections.abc import Iterator
 
@@ -313,6 +313,36 @@ def extension_before_torch(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
+@check("EC349", "extension-of-another-torch", cause="extension_mismatch", needs=("anything_said",))
+def extension_of_another_torch(this: Check, case: Case) -> Iterator[Finding]:
+    """A compiled package was built for another release of torch.
+
+    What it means: compiled packages call functions inside torch by names that change from release to release. This
+    one asks for a name that the installed torch does not have.
+
+    Common causes: torch was upgraded after the package had been built or installed; a wheel for another release of
+    torch, another CUDA or the other C++ ABI.
+
+    What to do: install the wheel of that package that was made for this release, or build it again with this torch.
+    """
+    said = case.said("extension_mismatch")
+    if not said or case.said("torchvision_mismatch"):
+        return
+    name = said[0][1]["package"]
+    release = case.torch_version
+    yield this.finding(
+        say("{name} was built for another release of torch than the installed {release}", name=name, release=release)
+        if release
+        else say("{name} was built for another release of torch than the installed one", name=name),
+        evidence=heard(said, 1),
+        fixes=(
+            remedies.step(say("Install the wheel of {name} that is made for this release of torch", name=name)),
+            remedies.step(say("Or build {name} again, with this torch installed", name=name), alternative=True),
+        ),
+        confidence="likely",
+    )
+
+
 @check("EC348", "torch-pins-unmet", severity="info", needs=("packages",))
 def pins_unmet(this: Check, case: Case) -> Iterator[Finding]:
     """Packages that torch pins exactly have other versions.
@@ -341,6 +371,7 @@ CHECKS = (
     numpy2_abi,
     numpy_missing,
     extension_before_torch,
+    extension_of_another_torch,
     pins_unmet,
     nightly_build,
     old_release,

@@ -1,5 +1,6 @@
 """EC622, EC623, EC627, EC629, EC640 to EC646, EC346: an installer found its server, and could not install."""
 
+import re
 from collections.abc import Iterator
 
 from envcheck.catalogue.software import page
@@ -7,6 +8,7 @@ from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.pythonrange import outside_range
 from envcheck.diagnosis.resolution import Fault, Verdict, faults, known_variants, unknown_folder
 from envcheck.model.report import Evidence, Finding, Fix
@@ -68,6 +70,30 @@ def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
             evidence=heard(((refused[1], {}),), 1),
             fixes=remedies.reinstall_torch(case),
         )
+    elif absent := _absent_wheel(case):
+        yield this.finding(
+            say("There is no such wheel on the server"),
+            evidence=heard(absent, 1),
+            fixes=remedies.reinstall_torch(case),
+            confidence="possible",
+        )
+    elif case.said("conda_pip_tag") and case.said("conda_not_found"):
+        spelled = case.said("conda_pip_tag")
+        yield this.finding(
+            say(
+                "conda's channels know no version {version}: only pip's builds are named so",
+                version=spelled[0][1]["version"],
+            ),
+            evidence=heard(spelled, 1),
+            fixes=remedies.reinstall_torch(case),
+            confidence="likely",
+        )
+
+
+def _absent_wheel(case: Case) -> Said:
+    """The address of a wheel of torch that somebody wrote down and that answers 404."""
+    found = ((message, groups) for message, groups in case.said("mirror_404") if groups.get("url", "").endswith(".whl"))
+    return tuple(one for one in found if re.search(r"/torch-\d", one[1]["url"]))
 
 
 def _variants(case: Case, verdict: Verdict) -> str:

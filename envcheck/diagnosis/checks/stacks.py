@@ -30,7 +30,7 @@ _IN_WSL = (
     "wsl-driver",
     cause="wsl_driver",
     needs=("wsl",),
-    hears=("wsl_driver",),
+    hears=("wsl_driver", "wsl_named_symbol"),
     explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC216", "EC222", "EC227", "EC233"),
 )
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
@@ -46,7 +46,8 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     WSL.
     """
     unlinked = case.said("wsl_libcuda_link") if case.wsl else ()  # CUDA works, and what looks for libcuda.so does not
-    if case.wsl is False or case.in_container or (case.cuda_available and not unlinked):
+    unlinked = unlinked or (case.said("wsl_named_symbol") if case.facts.host.os != "windows" else ())
+    if case.wsl is False or (case.in_container and not unlinked) or (case.cuda_available and not unlinked):
         return
     told = (
         unlinked

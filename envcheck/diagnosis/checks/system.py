@@ -93,7 +93,7 @@ def _wheel_of_newer_glibc(case: Case) -> tuple[Message, str, Confidence] | None:
     """A wheel for manylinux_2_N that pip or uv refused, where N is more than what is here (or is not known)."""
     for message, groups in _platform_here(case, "manylinux_2_"):
         here = re.match(r"manylinux_2_(\d{1,2})_(\w+)", groups["here"])
-        offered = re.findall(r"manylinux_2_(\d{1,2})_" + (here[2] if here else ""), groups["platforms"])
+        offered = re.findall(r"manylinux_2_(\d{1,2})_" + (here[2] if here else ""), groups.get("platforms", ""))
         if here and offered and all(int(minor) > int(here[1]) for minor in offered):
             return message, f"2.{min(offered, key=int)}", "certain"
     for message, groups in case.said("wheel_of_other_platform"):
@@ -190,7 +190,8 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
     """
     if not case.on_macos or case.facts.python.bits == 32:
         return
-    refused = tuple(one for one in _platform_here(case, "macosx") if "+cu" in one[1]["version"])
+    refused = (*_platform_here(case, "macosx"), *case.said("uv_no_wheel_here"))
+    refused = tuple(one for one in refused if "+cu" in one[1]["version"])
     told = refused or case.said("cuda_on_macos") or case.said("conda_cuda_absent")
     told = told or ((case.said("not_compiled_with_cuda") or case.said("driver_missing")) if case.pasted else ())
     asked = case.pasted and case.cuda_available is False and not case.torch_version
@@ -243,14 +244,20 @@ def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
     asked = unmet.blamed(case, "macos_x86_64_ended")
     if last is None:
         return
+    refused = tuple(
+        one for one in _platform_here(case, "macosx") if numbers(one[1]["version"].partition("+")[0]) > numbers(last)
+    )
     pin = f"torch=={last}"
     yield this.finding(
         say("On Macs with an Intel processor, torch ends with {last}", last=last),
-        evidence=(fact("host.machine", "x86_64", "host"), *((spoken(asked.unmet.message),) if asked else ())),
+        evidence=(
+            fact("host.machine", "x86_64", "host"),
+            *((spoken(asked.unmet.message),) if asked else heard(refused, 1)),
+        ),
         fixes=(remedies.command(case, say("Install that release"), *remedies.pip(case, "install", pin, "numpy<2")),)
         if not case.torch_imported
         else (),
-        severity="error" if asked else "info",
+        severity="error" if asked or refused else "info",
     )
 
 

@@ -324,9 +324,9 @@ def wrong_vendor(this: Check, case: Case) -> Iterator[Finding]:
     torch = case.facts.torch
     made_for = (
         "ROCm"
-        if torch.hip or (torch.variant or "").startswith("rocm")
+        if torch.hip or (case.variant or "").startswith("rocm")
         else "XPU"
-        if torch.xpu or torch.variant == "xpu"
+        if torch.xpu or case.variant == "xpu"
         else None
     )
     gpu = nvidia_seen(case)

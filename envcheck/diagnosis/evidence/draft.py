@@ -39,7 +39,7 @@ _WORDS = (
     "|revocation|known|provided|http|podman|kind:|image:|srun|salloc|nerdctl|kube|exit|capabilities"
     "|resolvepackage|0xc0|cuinit|library|ld-musl|rocm|rocr|miopen|hcc_|hsa_|opcode|err!|zipfile|singularity"
     "|apptainer|referenced|rev_|rev |befehl|container|too old|unable|unavail|busy|gpu|torch|python|driver"
-    "|conda|pip|wheel|glibc|kernel|docker|slurm|openmp"
+    "|conda|pip|wheel|glibc|kernel|docker|slurm|openmp|packagenotfound|missing in current"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

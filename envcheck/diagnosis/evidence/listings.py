@@ -31,13 +31,22 @@ _CONDA_FILE = regex(
 _CONDA_INFO = regex(
     r"^\s{0,30}(?P<key>channel URLs|active env location|conda version|platform|virtual packages)\s*: (?P<value>.*)$"
 )
+_NOT_FOUND = regex(
+    r"not available from current channels|Packages? missing in current|^\s{0,4}ResolvePackageNotFound"
+    r"|PackageNotFoundError"
+)
 _FILE_LIST = regex(r"\bpackages in environment at (?P<path>[^\n:]{1,300}):?")
 
 
 def read(page: Page, draft: Draft) -> None:
     """Rows of packages that matter to torch; other packages are left alone."""
+    refused = False  # what conda did not find is listed like what is installed
     for line in page.lines:
-        if page.taken(line):
+        if _NOT_FOUND.search(line.text):
+            refused = True
+        elif refused and line.text.strip() and not line.text.lstrip().startswith("- "):
+            refused = False
+        if refused or page.taken(line):
             continue
         if _one(line, draft):
             page.take(line)

@@ -33,7 +33,8 @@ _SYSTEM_WORD = regex(
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
 _MACOS = regex(
     r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})"
-    r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bApple M[1-9]\b"
+    r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
+    r"|\bApple M[1-9]\b"
     r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
 )
 _CONTAINER = regex(

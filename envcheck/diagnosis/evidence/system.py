@@ -36,7 +36,9 @@ _VIRTUAL = regex(
     r"\b__linux=(?P<kernel>\d[\w.-]*)|\b__glibc=(?P<glibc>\d\.\d+)|\b__archspec=\d=(?P<machine>aarch64|x86_64)\b"
 )
 _DRIVER_IN_USE = regex(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
-_UV_PLATFORM = regex(r"\bYou're on \w{1,12} \(`(?P<tag>(?:macosx|win|manylinux|musllinux)_\w{1,30})`\)")
+_UV_PLATFORM = regex(
+    r"(?:\bYou're on \w{1,12}|\bplatform tag) \((?:e\.g\.,? )?`(?P<tag>(?:macosx|win|manylinux|musllinux)_\w{1,30})`\)"
+)
 _UV_INTERPRETER = regex(
     r"\bcpython-3\.\d{1,2}\.\d{1,2}\w{0,4}(?:\+freethreaded)?-(?P<system>linux|macos|windows)-(?P<machine>x86_64|aarch64)"
     r"-(?P<libc>gnu|musl|none)\b"
@@ -139,6 +141,8 @@ def _of_uv(line: Line, draft: Draft) -> None:
     if here:
         family = here["tag"].split("_")[0]
         draft.see("host.os", {"macosx": "macos", "win": "windows"}.get(family, "linux"), line, rank=6)
+        machine = re.search(r"(?:x86_64|arm64|aarch64)\Z", here["tag"])
+        draft.see("host.machine", machine[0] if machine else None, line)
     found = _UV_INTERPRETER.search(line.text)
     if found:
         draft.see("host.os", found["system"], line, rank=5)
