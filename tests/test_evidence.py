@@ -456,3 +456,32 @@ def test_a_table_full_of_errors_is_a_gpu_that_does_not_answer() -> None:
     row = "|   0  ERR!                Off  | 00000000:01:00.0 Off |                 ERR! |"
     gpu = (read(row).nvidia.gpus or ())[0]
     assert (gpu.name, gpu.error, gpu.pci_address) == (None, "UNKNOWN", "00000000:01:00.0")
+
+
+def test_old_and_cut_forms_of_nvidia_smi_q() -> None:
+    text = "```Driver Version   : 525.78.01\nCUDA Version   : 12.0\n\nAttached GPUs   : 1\nGPU 0000:00:10.0\n"
+    facts = read(text + "    Product Name      : NVIDIA GeForce RTX 2060\n")
+    assert [gpu.name for gpu in facts.nvidia.gpus or ()] == ["NVIDIA GeForce RTX 2060"]
+    assert [one.value for one in facts.nvidia.driver_versions] == ["525.78.01"]
+
+
+@pytest.mark.parametrize(
+    "head", ["04/29 11:23:31 - mmengine - INFO - ", "2022-03-01 10:00:00,123 - mmdet - INFO - ", "> ", " '", "| "]
+)
+def test_what_stands_before_the_lines_of_a_report(head: str) -> None:
+    rows = {"PyTorch": "2.2.2", "CUDA available": "False", "GPU 0": "Tesla T4"}
+    form = {" '": " '{}': '{}',   ", "| ": "| {} | {} |"}.get(head, head + "{}: {}")
+    facts = read("\n".join(form.format(key, value) for key, value in rows.items()))
+    assert (facts.torch.version, facts.torch.cuda_available) == ("2.2.2", False)
+    assert [gpu.name for gpu in facts.nvidia.gpus or ()] == ["Tesla T4"]
+
+
+def test_rocm_smi_counts_cards_of_one_name() -> None:
+    text = "GPU[0]\t\t: Device Name: \t\tAMD Instinct MI300X\nGPU[1]\t\t: Card series: \t\tAMD Instinct MI300X\n"
+    assert [gpu.name for gpu in read(text).amd.gpus or ()] == ["AMD Instinct MI300X"] * 2
+
+
+def test_what_conda_did_not_find_is_not_installed() -> None:
+    facts = read("PackagesNotFoundError: not available from current channels:\n\n  - torch==1.9.0+cu102\n\nCurrent:\n")
+    assert not facts.packages
+    assert facts.torch.version is None

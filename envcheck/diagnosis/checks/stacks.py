@@ -22,6 +22,7 @@ _IN_WSL = (
     "no_cuda_gpus",
     "smi_absent",
     "gpu_init_failed",
+    "cuda_count_error",
 )
 
 
@@ -30,7 +31,7 @@ _IN_WSL = (
     "wsl-driver",
     cause="wsl_driver",
     needs=("wsl",),
-    hears=("wsl_driver", "wsl_named_symbol"),
+    hears=("wsl_driver", "wsl_named_symbol", "access_blocked"),
     explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC216", "EC222", "EC227", "EC233"),
 )
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
@@ -53,6 +54,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
         unlinked
         or case.said("wsl_driver")
         or _old_windows_driver(case)
+        or _blocked(case)
         or next((case.said(slug) for slug in _IN_WSL if case.wsl and case.said(slug)), ())
     )
     foreign = [one for one in case.facts.nvidia.libraries if one.path and not one.error and not _from_windows(one)]
@@ -88,6 +90,12 @@ def _old_windows_driver(case: Case) -> Said:
     """An insufficient driver of no version, in WSL: the driver that Windows brings in is old, or was not found."""
     told = case.said("driver_too_old") if case.wsl and case.driver_version is None else ()
     return () if any("found" in groups for _, groups in told) else told
+
+
+def _blocked(case: Case) -> Said:
+    """NVML's words for a GPU that the system withholds: a text that has them comes from WSL, as a rule."""
+    told = case.said("access_blocked") if case.pasted else ()
+    return tuple(one for one in told if "blocked by the operating system" in one[0].text)
 
 
 def _told_by_driver(case: Case) -> bool:

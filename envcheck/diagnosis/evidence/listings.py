@@ -46,6 +46,8 @@ def read(page: Page, draft: Draft) -> None:
             refused = True
         elif refused and line.text.strip() and not line.text.lstrip().startswith("- "):
             refused = False
+        if refused:
+            page.deny(line)
         if refused or page.taken(line):
             continue
         if _one(line, draft):

@@ -12,6 +12,13 @@ _QUOTE = regex(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
 _WORKER = regex(r"^\s{0,4}\((?:\w{1,40} ){1,3}pid=\d{1,8}(?:, ip=[\d.]{7,15})?\) ?")
 """What Ray and vLLM put before each line of a worker."""
 _FENCE = regex(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
+_STUCK_FENCE = regex(r"^\s{0,8}`{3,}(?=\S)|(?<=\S)\s?`{3,}\s{0,4}$")
+"""A fence on the line of the text that it opens or closes."""
+_LOGGED = regex(
+    r"^\s{0,4}\[?(?:\d{4}[-/])?\d{2}[-/]\d{2}[ T]\d{2}:\d{2}:\d{2}(?:[.,]\d{3,6})?\]?(?: - [\w.]{1,40}){0,2}"
+    r" - (?:INFO|DEBUG|WARNING|ERROR) - "
+)
+"""What Python's logging puts before a message."""
 _UNSEEN = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _PROMPT = regex(
     r"^\s{0,12}(?:\([\w.\-/\\ ]{1,60}\)\s{0,4})?"
@@ -37,11 +44,11 @@ _NAMED_HOME = regex(
 )
 _ENTRY = regex(
     r"^\s{0,8}\{?(?P<quote>['\"])(?P<key>[A-Z][\w ,.-]{1,40})(?P=quote): "
-    r"(?P<around>['\"]?)(?P<value>[^'\"{}\[\]\n]{1,200})(?P=around)[,}]{0,2}$"
+    r"(?P<around>['\"]?)(?P<value>[^'\"{}\[\]\n]{1,200})(?P=around)[,}]{0,2}\s{0,200}$"
 )
 """A line of a report that was printed as a dict."""
 _ROW = regex(
-    r"^\s{0,4}\|?\s{0,4}(?P<key>[A-Za-z][A-Za-z ._()]{1,30}?)\s{0,40}\|\s{0,4}(?P<value>[^|\n]{1,100}?)\s{0,40}\|?$"
+    r"^\s{0,4}\|?\s{0,4}(?P<key>[A-Za-z][A-Za-z0-9 ._()]{1,30}?)\s{0,40}\|\s{0,4}(?P<value>[^|\n]{1,100}?)\s{0,40}\|?$"
 )
 """A row of a table with two columns."""
 _BANNER = regex(r"^Collecting environment information\.\.\.\s{2,300}(?=\S)")
@@ -84,6 +91,7 @@ class Page:
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
         self._taken: set[tuple[int, int]] = set()
+        self._denied: set[tuple[int, int]] = set()
         self._position = {(line.number, line.part): position for position, line in enumerate(lines)}
 
     def take(self, line: Line) -> None:
@@ -93,6 +101,14 @@ class Page:
     def taken(self, line: Line) -> bool:
         """Whether a reader took this line."""
         return (line.number, line.part) in self._taken
+
+    def deny(self, line: Line) -> None:
+        """What this line names is not on the machine: an installer lists what it did not find."""
+        self._denied.add((line.number, line.part))
+
+    def denied(self, line: Line) -> bool:
+        """Whether a reader denied this line."""
+        return (line.number, line.part) in self._denied
 
     def whole(self) -> list[Line]:
         """The lines, those that a window broke into several put together again."""
@@ -185,4 +201,8 @@ def _plain(raw: str) -> str:
         text = _ROW.sub(r"\g<key>: \g<value>", text)
     if _FENCE.match(text):
         return ""
+    if "```" in text:
+        text = _STUCK_FENCE.sub("", text)
+    if " - " in text:
+        text = _LOGGED.sub("", text)
     return _UNSEEN.sub("", text.replace("\xa0", " ").replace("\u3000", " "))[:MAX_LINE].rstrip()

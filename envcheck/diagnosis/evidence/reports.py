@@ -26,6 +26,10 @@ _COLUMNS = regex(
     r"^\s{0,8}(?P<key>PyTorch|CUDA available|GPU available|Driver version|Python|sys\.platform)\s{1,40}"
     rf"(?P<value>{_VERSION}|True|False|Yes|linux|win32|darwin)\b"
 )
+_ROCM_SMI = regex(
+    r"^\s{0,8}GPU\[(?P<index>\d{1,2})\]\s{0,8}: \s{0,4}(?:Device Name|Card [Ss]eries|Card SKU Name):\s{1,8}"
+    r"(?P<name>\S.{2,60}?)\s*$"
+)
 _GPU_TYPE = regex(r"^\s{0,8}[-*]\s+GPU type\s*:\s*(?P<name>\S.{2,60}?)\s*$")
 _LIGHTNING = regex(
     r"^\s{0,8}[-*]\s+(?P<key>available|pytorch_version|torch|version|python|system|processor)\s*:\s+(?P<value>\S{1,60})"
@@ -75,6 +79,9 @@ def _devices(line: Line, draft: Draft, *, fresh: bool) -> None:
     if capability:
         for index in (one for one in capability["indices"].split(",") if int(one) in draft.gpus):
             draft.gpu(int(index), line, compute_capability=capability["cc"])
+    listed = _ROCM_SMI.match(line.text)
+    if listed and is_amd(listed["name"]):
+        card_seen(listed["name"], line, draft, index=int(listed["index"]))
     named = _GPU_TYPE.match(line.text)
     if named:
         card_seen(named["name"].strip(), line, draft)

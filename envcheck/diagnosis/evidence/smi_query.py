@@ -10,7 +10,7 @@ from envcheck.diagnosis.evidence.smi import NUMBER
 from envcheck.model.patterns import regex
 
 _Q = regex(r"^\s{0,40}(?P<key>[A-Z][A-Za-z0-9 ]{2,40}?)\s*:\s(?P<value>\S.*)$")
-_Q_GPU = regex(r"^\s{0,8}GPU (?P<bus>[0-9A-Fa-f]{8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)\s*$")
+_Q_GPU = regex(r"^\s{0,8}GPU (?P<bus>(?:[0-9A-Fa-f]{4}){1,2}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)\s*$")
 _XML = regex(
     r"^\s{0,60}<(?P<tag>[a-z0-9_]{2,40})(?: id=\"(?P<bus>[0-9A-Fa-f:.]{8,20})\")?>"
     r"(?:(?P<value>[^<>\n]{1,120})</[a-z0-9_]{2,40}>)?\s{0,8}$"
@@ -36,8 +36,8 @@ def read(page: Page, draft: Draft) -> None:
 
 
 def _query(page: Page, draft: Draft) -> None:
-    """`nvidia-smi -q`: recognised by its banner, GPUs by their bus address at the margin."""
-    if not any("NVSMI LOG" in line.text for line in page.lines[:200_000]):
+    """`nvidia-smi -q`: recognised by its banner or its count, GPUs by their bus address at the margin."""
+    if not any("NVSMI LOG" in line.text or line.text.startswith("Attached GPUs") for line in page.lines[:200_000]):
         return
     index, section = -1, ""
     for line in page.lines:

@@ -151,7 +151,7 @@ def read(page: Page, draft: Draft) -> None:
         _host(line, draft)
         if _WSL_LISTING.search(line.text):
             _wsl_libraries(line, page, draft)
-        if not page.taken(line) and command_of(line.text) is None:
+        if not page.taken(line) and not page.denied(line) and command_of(line.text) is None:
             _mentioned(line, draft)
 
 
