@@ -106,7 +106,8 @@ def dlls_mixed(this: Check, case: Case) -> Iterator[Finding]:
     new environment.
     """
     said = case.said("win127_mixed_dlls")
-    if not said or not (_about_torch(said) or case.torch_imported is False):
+    told = bool(said) and (_about_torch(said) or case.torch_imported is False)
+    if not said or not (told or case.pasted):
         return
     yield this.finding(
         say("The DLLs of torch come from different releases"),
@@ -116,7 +117,7 @@ def dlls_mixed(this: Check, case: Case) -> Iterator[Finding]:
             remedies.step(say("Delete the folder torch in site-packages, if it is still there")),
             *remedies.reinstall_torch(case),
         ),
-        confidence="certain" if _about_torch(said) else "likely",
+        confidence="certain" if _about_torch(said) else "likely" if told else "possible",
     )
 
 
@@ -133,7 +134,8 @@ def dll_missing(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install the Visual C++ runtime, or another release of torch when this one is known to lack a DLL.
     """
     said = case.said("win126_missing_dependency")
-    if not said or not (_about_torch(said) or case.torch_imported is False):
+    told = bool(said) and (_about_torch(said) or case.torch_imported is False)
+    if not said or not (told or case.pasted):
         return
     dll = said[0][1].get("dll", "")
     known = fault(dll, "windows")
@@ -142,7 +144,7 @@ def dll_missing(this: Check, case: Case) -> Iterator[Finding]:
     if known is not None and surely:
         spec = remedies.pip(case, "install", *_release(case, known.good))
         wanted = (remedies.command(case, say("Install a release of torch that has the DLL"), *spec),)
-    confidence: Confidence = "certain" if _about_torch(said) else "likely"
+    confidence: Confidence = "certain" if _about_torch(said) else "likely" if told else "possible"
     yield this.finding(
         say("A DLL that {dll} needs is missing", dll=dll or "torch"),
         why=say("torch {version} was published without {what}", version=known.torch, what=known.what)
