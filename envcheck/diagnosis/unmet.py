@@ -224,6 +224,9 @@ def _from_the_list(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | N
     if one.asked is None:
         return None
     bases = sorted({numbers(version) for version in one.offered if not _SOURCE_ONLY.fullmatch(version)})
+    old = _old_glibc(one, case, wanted)
+    if old is not None:
+        return old
     asked = numbers(one.asked)
     if not wanted:  # a release older than the catalogue's, on an index that lists others of all ages
         plain = one.elsewhere and any(not _local(version) for version in one.offered)
