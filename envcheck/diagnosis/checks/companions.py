@@ -337,7 +337,7 @@ def extension_of_another_torch(this: Check, case: Case) -> Iterator[Finding]:
         evidence=heard(said, 1),
         fixes=(
             remedies.step(say("Install the wheel of {name} that is made for this release of torch", name=name)),
-            remedies.step(say("Or build {name} again, with this torch installed", name=name), alternative=True),
+            remedies.step(say("Build {name} again, with this torch installed", name=name), alternative=True),
         ),
         confidence="likely",
     )
