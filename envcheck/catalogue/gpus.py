@@ -18,6 +18,8 @@ class Gpus(Value, frozen=True, kw_only=True):
     """Names that sit beside an Arm processor only."""
 
 
+_CONFUSED = {"gtx": "rtx", "rtx": "gtx"}
+"""Families that share no number, so that either is understood."""
 _BRANDS = frozenset({"nvidia", "geforce", "quadro", "tesla", "grid", "graphics", "gpu"})
 _GLUED = regex(r"\b(rtx|gtx|gt)(?=\d)|(?<=\d)(?=(?:ti|super)\b)")
 _NOISE = regex(r"\((?:r|tm)\)|[®™]|\b\d+ ?[gm]i?b\b|\b(?:max-q|with|design|laptop|mobile|gpu|dedicated)\b|\bd\b$")
@@ -42,14 +44,22 @@ def capability_of(known: Index, name: str) -> str | None:
     """The capability of the product that `name` begins with; the longest product name wins.
 
     Drivers write `NVIDIA A100-SXM4-80GB`, `Tesla V100-PCIE-16GB`, `NVIDIA GeForce RTX 3060 Laptop GPU`;
-    people write `rtx3060`.
+    people write `rtx3060`, and `GTX` for `RTX`.
     """
     words = _words(name)
+    found = _longest(known, words)
+    if found is None:
+        found = _longest(known, tuple(_CONFUSED.get(word, word) for word in words))
+    return found or None
+
+
+def _longest(known: Index, words: tuple[str, ...]) -> str | None:
+    """The entry of the longest product name at the beginning; "" where it is ambiguous."""
     for count in range(len(words), 0, -1):
         for start in _starts(words):
             found = known.get(words[start : start + count])
             if found is not None:
-                return found or None
+                return found
     return None
 
 

@@ -83,6 +83,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "disks": ("host",),
     "kfd": ("kfd",),
     "amd_looked_at": ("kfd",),
+    "uvm_looked_at": ("files", "torch"),
 }
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
 
@@ -210,6 +211,12 @@ class Case(Machine):
         """True where AMD's compute device was looked at, or a text shows a ROCm build that sees no GPU."""
         quiet = self.pasted and self.facts.torch.hip and self.cuda_available is False
         return True if self.kfd or quiet else None
+
+    @cached_property
+    def uvm_looked_at(self) -> bool | None:
+        """True where the device files were looked at and CUDA was asked, or a text shows the kernel's modules."""
+        asked = self.nodes is not None and self.cuda_available is not None
+        return True if asked or (self.pasted and self.module("nvidia_uvm")) else None
 
     @cached_property
     def build_shown(self) -> bool | None:

@@ -32,6 +32,10 @@ _SOURCES_ONLY = "0.1.2"
 _ACCELERATOR = regex(r"cu\d|rocm|xpu")
 
 
+_FILE = regex(
+    r"/(?P<name>torch|libtorch(?:-\w{2,12}){0,5})-(?P<version>\d{1,2}\.\d{1,3}\.\d{1,2})(?:\+|%2B)(?P<variant>cu\d{2,3}|rocm[\d.]{1,6}|cpu)"
+    r"(?=[-.])\S{0,80}\.(?:whl|zip)"
+)
 _FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
 
 
@@ -101,6 +105,19 @@ def unknown_folder(case: Machine) -> tuple[str, Message] | None:
             match = _FOLDER.search(groups.get("url", ""))
             if match is not None and known and match["variant"] not in known:
                 return match["variant"], message
+    return None
+
+
+def never_built(case: Machine) -> tuple[str, str, Message] | None:
+    """A wheel or a libtorch that a server refused and that was never built: its release, its variant, the message."""
+    builds = case.catalogue.builds()
+    for slug in ("mirror_403", "mirror_404", "file_refused"):
+        for message, groups in case.said(slug):
+            match = _FILE.search(groups.get("url", ""))
+            asked = numbers(match["version"]) if match else ()
+            rows = [build for build in builds if numbers(build.torch) == asked]
+            if match is not None and rows and not any(build.variant == match["variant"] for build in rows):
+                return match["version"], match["variant"], message
     return None
 
 

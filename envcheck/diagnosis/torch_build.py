@@ -14,18 +14,26 @@ from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 
-CUDA_INDEX = regex(r"/whl/(?:nightly/|test/)?cu\d{2,3}\b|pytorch-wheels/cu\d{2,3}\b|\+cu\d{2,3}\b")
+CUDA_INDEX = regex(
+    r"/whl/(?:nightly/|test/)?cu\d{2,3}\b|pytorch-wheels/cu\d{2,3}\b"
+    r"|\btorch(?:vision|audio)?(?:={1,3}|-)[\w.]{1,20}(?:\+|%2B)cu\d{2,3}\b"
+)
 _CPU_INDEX = regex(r"/whl/(?:nightly/|test/)?cpu\b|pytorch-wheels/cpu\b|torch==?\S*\+cpu\b|--torch-backend[= ]cpu\b")
 _ROCM_INDEX = regex(r"/whl/(?:nightly/|test/)?rocm[\d.]*")
 _NO_PLAIN_INSTALL = regex(
     r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
 )
 _PLAIN_INSTALL = regex(r"\bpip3?(?:\.\d+)?\s+install\b.*\btorch\b|\buv\s+(?:pip install|add)\b.*\btorch\b")
+_REQUIREMENTS = regex(r"\bpip3?\s+install\s+(?:-r|--requirement)\s*\S+\s*$")
 _PROJECT_INSTALL = regex(r"\buv sync\b|\buv run\b|\b(?:poetry|pdm|pipenv|pixi|hatch) (?:install|sync|run)\b")
 """Commands that install what a project's files ask for."""
-_CONDA_PLACE = regex(r"/(?:ana|mini)conda\d?/|/(?:mini|mamba)forge\d?/|/micromamba/|/envs/[^/]+/lib/python")
+_CONDA_PLACE = regex(
+    r"/(?:ana|mini)conda\d?/|/(?:mini|mamba)forge\d?/|/micromamba/|/(?:envs|[\w.-]*conda[\w.-]*)/[^/]+/lib/python"
+)
 _CONDA_INSTALL = regex(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
 _CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
+_CONDA_SWITCHES = ("pytorch-mutex", "_pytorch_select")
+"""Packages without files, whose build decides between CPU and CUDA."""
 _CONDA_CPU = regex(r"(?:^|_)cpu(?:_|$)|^cpu")
 
 
@@ -169,7 +177,7 @@ def _conda_cpu_package(case: Case) -> tuple[Evidence, ...]:
     shown = []
     for one in conda_packages(case):
         cpu_torch = one.name in ("pytorch", "libtorch") and _CONDA_CPU.search(one.build or "")
-        if cpu_torch or one.name == "cpuonly" or (one.name == "pytorch-mutex" and "cpu" in (one.build or "")):
+        if cpu_torch or one.name == "cpuonly" or (one.name in _CONDA_SWITCHES and "cpu" in (one.build or "")):
             words = (one.name, one.version, one.build, one.channel)
             shown.append(saw(f"packages[{one.name}]", " ".join(word for word in words if word), "interpreter"))
     return tuple(shown)
@@ -274,8 +282,14 @@ def _windows(case: Case) -> _Found | None:
 
 
 def _plain_command(case: Case, *, windows: bool) -> _Found | None:
-    """`pip install torch` without an index, and no CUDA afterwards: so it goes on Windows."""
-    if case.cuda_available is not False or case.facts.host.os not in ("windows", None) or case.driver_version:
+    """`pip install torch` without an index, and no CUDA afterwards: so it goes on Windows.
+
+    A file of requirements counts where torch itself says that it has no CUDA.
+    """
+    without = has_cuda(case) is False and not case.torch_version
+    if case.facts.host.os not in ("windows", None) or case.driver_version:
+        return None
+    if case.cuda_available is not False and not without:
         return None
     if windows and case.pasted and not case.torch_version and not asked(case, CUDA_INDEX):
         return "possible", (
@@ -284,7 +298,7 @@ def _plain_command(case: Case, *, windows: bool) -> _Found | None:
         )
     for said in case.facts.messages:
         plain = _PLAIN_INSTALL.search(said.text) and not _NO_PLAIN_INSTALL.search(said.text)
-        if said.kind == "command" and plain:
+        if said.kind == "command" and (plain or (without and _REQUIREMENTS.search(said.text))):
             return ("likely" if windows else "possible"), (saw("messages", said.text, said.look, said.where),)
     return None
 

@@ -88,6 +88,7 @@ def unmet(case: Machine) -> Iterator[Unmet]:
         name, pinned = _requirement(groups["requirement"])
         offered = tuple(word for word in re.split(r"[,\s]+", groups.get("versions", "")) if word and word != "none")
         asked, _, local = (pinned or "").partition("+")
+        asked = _known_release(case, asked, groups["requirement"]) if name == "torch" else asked
         called = ""
         if name != "torch":
             releases = _releases_beside(case, name)
@@ -100,6 +101,19 @@ def unmet(case: Machine) -> Iterator[Unmet]:
             if not asked or not offered:
                 continue
         yield Unmet(message, asked or None, local or None, offered, variants, elsewhere, called)
+
+
+def _known_release(case: Machine, asked: str, requirement: str) -> str:
+    """The release in full where a part of it was named: `2.6` is 2.6.0, and of `>=2.6` the oldest that fits counts."""
+    known = {numbers(build.torch): build.torch for build in case.catalogue.builds()}
+    bound = numbers(asked)
+    if not asked or bound in known or not known:
+        return asked
+    if ">" in requirement or "~" in requirement:
+        above = [release for release in known if release > bound]
+        return known[min(above)] if above else asked
+    padded = (*bound, 0)
+    return known.get(padded, asked) if len(bound) == 2 else asked
 
 
 def _releases_beside(case: Machine, companion: str) -> dict[tuple[int, ...], str]:

@@ -12,7 +12,7 @@ from envcheck.diagnosis.packages import package, pins, same_version
 from envcheck.diagnosis.torch_build import has_cuda, is_jetson
 from envcheck.model.facts import Package
 from envcheck.model.patterns import regex
-from envcheck.model.report import Evidence, Finding, Fix, Severity
+from envcheck.model.report import Confidence, Evidence, Finding, Fix, Severity
 from envcheck.model.text import say
 from envcheck.model.versions import at_least
 
@@ -247,8 +247,8 @@ def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: start Python without LD_LIBRARY_PATH. torch needs no toolkit of the system.
     """
-    refused = case.said("cublas_invalid_value")  # a call that torch's own cuBLAS takes
-    said = case.said("ld_library_path_shadow") or refused
+    told = case.said("ld_library_path_shadow")
+    said = told or case.said("cublas_invalid_value")  # a call that torch's own cuBLAS takes
     foreign = _foreign(case, _CUDA_LIBRARY)
     path = _search_path(case)
     undefined = "undefined symbol" in (case.facts.torch.error_text or "")
@@ -262,12 +262,17 @@ def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
         *((path,) if path else ()),
         *((fact("torch.error_text", case.facts.torch.error_text, "torch"),) if suspected and not said else ()),
     )
+    confidence: Confidence = "likely"
+    if said and (path or foreign):
+        confidence = "certain"
+    elif said and not told:
+        confidence = "possible"
     yield this.finding(
         say("A CUDA library from outside the environment is loaded in place of torch's own"),
         evidence=shown,
         fixes=(*_without_search_path(case), *remedies.reinstall_torch(case, alternative=True)),
         severity="error" if said or suspected else "info",
-        confidence="certain" if said and (path or foreign) else "possible" if said == refused and said else "likely",
+        confidence=confidence,
     )
 
 

@@ -8,7 +8,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
-from envcheck.diagnosis.resolution import unknown_folder
+from envcheck.diagnosis.resolution import never_built, unknown_folder
 from envcheck.model.facts import Route
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
@@ -245,7 +245,7 @@ def server_refuses(this: Check, case: Case) -> Iterator[Finding]:
     ask for the block to be lifted.
     """
     said = case.said("mirror_403")
-    if not said or unknown_folder(case) is not None:
+    if not said or unknown_folder(case) is not None or never_built(case) is not None:
         return
     url = next((groups["url"] for _, groups in said if groups.get("url")), "")
     host = host_of(url) or None

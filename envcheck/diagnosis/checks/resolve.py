@@ -10,11 +10,22 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.pythonrange import outside_range
-from envcheck.diagnosis.resolution import Fault, Verdict, faults, known_variants, unknown_folder
-from envcheck.model.report import Evidence, Finding, Fix
-from envcheck.model.text import say
+from envcheck.diagnosis.resolution import (
+    Fault,
+    Verdict,
+    faults,
+    known_variants,
+    network_failed,
+    never_built,
+    unknown_folder,
+)
+from envcheck.diagnosis.torch_build import asked
+from envcheck.model.patterns import regex
+from envcheck.model.report import Confidence, Evidence, Finding, Fix
+from envcheck.model.text import Text, say
 from envcheck.model.versions import numbers
 
+_ROCM_SERVER = regex(r"://\S{0,80}\brocm\b")
 _LONG_PATHS = (
     r"New-ItemProperty -Path HKLM:\SYSTEM\CurrentControlSet\Control\FileSystem"
     " -Name LongPathsEnabled -Value 1 -PropertyType DWORD -Force"
@@ -45,12 +56,13 @@ def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
     version of CUDA on this system.
 
     Common causes: the CUDA version of the toolkit or of nvidia-smi was written into the address; a pair of release
-    and CUDA from a guide for another system; a CUDA version for which PyTorch makes no builds.
+    and CUDA from a guide for another system; a CUDA version for which PyTorch makes no builds; the address of a
+    wheel that was never built or was taken away; pip's spelling with `+cu` given to conda, which names builds
+    otherwise.
 
     What to do: take a variant that exists. The driver decides which are possible, not the installed toolkit.
     """
     verdict = _blamed(case, "index_tag_missing")
-    refused = unknown_folder(case) if verdict is None else None
     if verdict is not None:
         known = known_variants(case)
         tags = [tag for tag in (verdict.unmet.local, *sorted(verdict.unmet.variants)) if tag]
@@ -64,36 +76,58 @@ def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
             fixes=remedies.reinstall_torch(case),
             confidence=verdict.confidence,
         )
-    elif refused is not None:
-        yield this.finding(
-            say("PyTorch's index has no folder {tag}", tag=refused[0]),
-            evidence=heard(((refused[1], {}),), 1),
-            fixes=remedies.reinstall_torch(case),
-        )
-    elif absent := _absent_wheel(case):
-        yield this.finding(
-            say("There is no such wheel on the server"),
-            evidence=heard(absent, 1),
-            fixes=remedies.reinstall_torch(case),
-            confidence="possible",
-        )
-    elif case.said("conda_pip_tag") and case.said("conda_not_found"):
-        spelled = case.said("conda_pip_tag")
-        yield this.finding(
-            say(
-                "conda's channels know no version {version}: only pip's builds are named so",
-                version=spelled[0][1]["version"],
-            ),
-            evidence=heard(spelled, 1),
-            fixes=remedies.reinstall_torch(case),
-            confidence="likely",
-        )
+        return
+    looks = (_no_folder, _never_built, _absent_wheel, _pip_spelling, _rocm_index_lacks)
+    absent = next((found for look in looks if (found := look(case)) is not None), None)
+    if absent is not None:
+        title, said, confidence = absent
+        yield this.finding(title, evidence=heard(said, 1), fixes=remedies.reinstall_torch(case), confidence=confidence)
 
 
-def _absent_wheel(case: Case) -> Said:
+_Absent = tuple[Text, Said, Confidence]
+"""What the server does not have, the message that shows it, and how sure that is."""
+
+
+def _no_folder(case: Case) -> _Absent | None:
+    refused = unknown_folder(case)
+    if refused is None:
+        return None
+    return say("PyTorch's index has no folder {tag}", tag=refused[0]), ((refused[1], {}),), "certain"
+
+
+def _never_built(case: Case) -> _Absent | None:
+    found = never_built(case)
+    if found is None:
+        return None
+    version, variant, message = found
+    title = say("{asked} does not exist for {tag}", asked=f"torch=={version}", tag=variant)
+    return title, ((message, {}),), "likely"
+
+
+def _absent_wheel(case: Case) -> _Absent | None:
     """The address of a wheel of torch that somebody wrote down and that answers 404."""
     found = ((message, groups) for message, groups in case.said("mirror_404") if groups.get("url", "").endswith(".whl"))
-    return tuple(one for one in found if re.search(r"/torch-\d", one[1]["url"]))
+    said = tuple(one for one in found if re.search(r"/torch-\d", one[1]["url"]))
+    return (say("There is no such wheel on the server"), said, "possible") if said else None
+
+
+def _pip_spelling(case: Case) -> _Absent | None:
+    """`pytorch=2.1.0+cu121`: conda's channels name their builds otherwise."""
+    said = case.said("conda_pip_tag")
+    if not said or not case.said("conda_not_found"):
+        return None
+    version = said[0][1]["version"]
+    title = say("conda's channels know no version {version}: only pip's builds are named so", version=version)
+    return title, said, "likely"
+
+
+def _rocm_index_lacks(case: Case) -> _Absent | None:
+    """AMD's own index was reached, and its folder does not exist or does not hold the release."""
+    said = case.said("rocm_index_lacks")
+    if not said or network_failed(case):
+        return None
+    title = say("The index has no {asked}", asked=said[0][1]["requirement"])
+    return title, said, "likely" if asked(case, _ROCM_SERVER) else "possible"
 
 
 def _variants(case: Case, verdict: Verdict) -> str:

@@ -128,7 +128,7 @@ def _count(case: Case) -> tuple[Evidence, ...]:
     "EC233",
     "uvm-stale",
     cause="unknown_999_uvm",
-    needs=("nodes", "cuda_available"),
+    needs=("uvm_looked_at",),
     hears=("unknown_999_uvm",),
     explains=("EC401", "EC411", "EC404"),
 )
@@ -152,7 +152,9 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
     no_uvm = (
         "/dev/nvidia0" in paths and "/dev/nvidia-uvm" not in paths and case.build_kind == "cuda" and bool(case.listed)
     )
-    if not (told or status or (no_uvm and case.cuda_available is False)):
+    module = case.module("nvidia_uvm") if case.pasted else None
+    absent = module is not None and module.loaded is False and case.nvidia_module_loaded is not False
+    if not (told or status or absent or (no_uvm and case.cuda_available is False)):
         return
     windows = case.facts.host.os == "windows"
     yield this.finding(
@@ -163,10 +165,11 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
             *heard(told),
             *((exhibits.status(status),) if status else ()),
             *((fact("nvidia.nodes", "no /dev/nvidia-uvm", "files"),) if no_uvm else ()),
+            *((fact("nvidia.modules", "no nvidia_uvm", "text"),) if absent else ()),
         ),
         fixes=(remedies.reboot(case), *remedies.otherwise(*remedies.install_driver(case)))
         if windows
-        else _load_uvm(case, missing=no_uvm),
+        else _load_uvm(case, missing=no_uvm or absent),
         confidence="likely",
     )
 

@@ -46,12 +46,11 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     What to do: remove NVIDIA's Linux driver packages from WSL, install the newest driver on Windows, and update
     WSL.
     """
-    unlinked = case.said("wsl_libcuda_link") if case.wsl else ()  # CUDA works, and what looks for libcuda.so does not
-    unlinked = unlinked or (case.said("wsl_named_symbol") if case.facts.host.os != "windows" else ())
-    if case.wsl is False or (case.in_container and not unlinked) or (case.cuda_available and not unlinked):
+    partial = _partly_broken(case)
+    if case.wsl is False or ((case.in_container or case.cuda_available) and not partial):
         return
     told = (
-        unlinked
+        partial
         or case.said("wsl_driver")
         or _old_windows_driver(case)
         or _blocked(case)
@@ -62,7 +61,8 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     wanted = case.build_kind == "cuda" or case.pasted
     absent = case.wsl and case.has_library("libcuda") is False and wanted and not case.listed
     err = next((one for one in case.facts.nvidia.statuses if one.name == "ERR!"), None) if case.wsl else None
-    if not told and not foreign and not absent and not err:
+    first = _first_wsl(case)
+    if not (told or foreign or absent or err or first):
         return
     packages = case.facts.nvidia.packages or ()
     # A CUDA build that misses a driver is no proof of an NVIDIA GPU in the Windows machine around WSL.
@@ -72,17 +72,39 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
         title = say(
             "A Linux driver library inside WSL hides the one that Windows brings in: {path}", path=foreign[0].path
         )
+    if first:
+        title = say("This is WSL 1, which gives Linux programs no GPU")
     yield this.finding(
         title,
         evidence=(
             *map(exhibits.library, foreign[:2]),
             *((exhibits.status(err),) if err and not told else ()),
             *heard(told),
+            *((fact("host.kernel", first, "host"),) if first else ()),
             *(fact("nvidia.packages", one, "files") for one in packages[:2]),
         ),
-        fixes=_mend_wsl(case, linux_driver=bool(foreign or packages)),
+        fixes=(_to_wsl_2(),) if first else _mend_wsl(case, linux_driver=bool(foreign or packages)),
         severity="warning" if guess else "error",
         confidence="certain" if foreign else "possible" if guess else "likely",
+    )
+
+
+def _partly_broken(case: Case) -> Said:
+    """What some programs meet although CUDA works: libcuda.so is no link, or is newer than the WSL around it."""
+    unlinked = case.said("wsl_libcuda_link") if case.wsl else ()
+    return unlinked or (case.said("wsl_named_symbol") if case.facts.host.os != "windows" else ())
+
+
+def _first_wsl(case: Case) -> str | None:
+    """The kernel of WSL 1, which Microsoft writes in its own name; WSL 2 brings a Linux kernel."""
+    kernel = case.facts.host.kernel or ""
+    return kernel if case.wsl and kernel.endswith("-Microsoft") else None
+
+
+def _to_wsl_2() -> Fix:
+    return remedies.line(
+        say("In a PowerShell of Windows, with the name that `wsl -l -v` shows in place of Ubuntu"),
+        "wsl --set-version Ubuntu 2",
     )
 
 

@@ -99,7 +99,8 @@ def gpu_in_exclusive_use(this: Check, case: Case) -> Iterator[Finding]:
             remedies.as_root(case, say("Set the compute mode back to default"), "nvidia-smi", "-c", "0"),
         ),
         severity="error" if told or (closed and not works) or (alone and case.cuda_available is False) else "info",
-        confidence="certain" if told and alone else "likely",
+        # A device that another machine lends, or that has no licence, is "busy", too.
+        confidence="certain" if told and alone else "possible" if told else "likely",
     )
 
 

@@ -47,15 +47,15 @@ def _runtime() -> Fix:
 def dll_import_order(this: Check, case: Case) -> Iterator[Finding]:
     """Another package loaded its DLLs before torch.
 
-    What it means: a program that imports Qt or another large package first has its DLLs in the process already.
+    What it means: a program that imports Qt, Paddle or another large package first has its DLLs in the process.
     When torch comes later, one of its own DLLs cannot start.
 
-    Common causes: PyQt or PySide imported before torch; the same runtime DLL in two versions.
+    Common causes: PyQt, PySide or Paddle imported before torch; the same runtime DLL in two versions.
 
-    What to do: import torch before Qt. A newer Visual C++ runtime also mends this on some machines.
+    What to do: import torch before the other package. A newer Visual C++ runtime also mends this on some machines.
     """
     said = case.said("vc_runtime_missing") or case.said("win127_mixed_dlls")
-    order = case.said("qt_before_torch") or case.said("imported_before_torch")
+    order = case.said("dlls_before_torch") or case.said("imported_before_torch")
     said = said or (case.said("dll_load_cut_short") if not case.said("win126_missing_dependency") else ())
     if not said or not order or not _about_torch(said):
         return

@@ -252,7 +252,7 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     cause="rocm_wrong_wheel",
     explains=(*SYMPTOMS, "EC202", "EC206", "EC301", "EC321", "EC322", "EC323"),
     needs=("build_shown",),
-    hears=("driver_missing", "driver_too_old", "already_satisfied"),
+    hears=("driver_missing", "driver_too_old", "already_satisfied", "rocm_build_replaced"),
 )
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """An AMD GPU, and a PyTorch build without ROCm.
@@ -265,7 +265,10 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install from the index of a ROCm build as the only index, with a Python that it has wheels for.
     """
     torch = case.facts.torch
-    replaced = case.pasted and bool(_misses_nvidia(case))  # a ROCm build is listed, and a CUDA build complains
+    lost = case.said("rocm_build_replaced")
+    replaced = bool(lost) or (
+        case.pasted and bool(_misses_nvidia(case))
+    )  # a ROCm build is listed, and a CUDA build complains
     if (case.build_kind in ("rocm", "xpu") and not replaced) or torch.xpu or case.torch_installed is False:
         return
     gpu = amd_seen(case)
@@ -283,6 +286,8 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         shown += (fact("amd.rocm_version", rocm, "text"),) if rocm else ()
         shown += (fact("messages", asked_for, "text"),) if asked_for else ()
         shown += heard(case.said("amd_variables"), 1)
+    elif lost:
+        confidence, shown = "likely", heard(lost, 1)
     elif asked_for and _kept(case):
         confidence = "likely"
         shown = (fact("messages", asked_for, "text"), *heard(_kept(case), 1))

@@ -182,6 +182,9 @@ class Draft:
         return single | {path: tuple(values.values()) for path, values in self._many.items()}
 
 
+_ASKS_WHERE = regex(r"(?:which|where|command -v|type -p)(?:\.exe)? (?:pip|python)[\d.]{0,5}$")
+
+
 def same_gpu(known: str | None, name: str) -> bool:
     """Whether two spellings name the same product: `NVIDIA GeForce ...` is cut, older drivers leave out `NVIDIA`."""
     if known is None:
@@ -217,6 +220,8 @@ def _messages(page: Page) -> tuple[Message, ...]:
         if command is not None:
             command = _continued(command, rest)
             messages.append(Message(kind="command", text=command, look=LOOK, where=line.where()))
+            if _ASKS_WHERE.match(command):  # the prompt names the environment, and the answer is a path
+                block.append(line)
         elif line.text.strip() and not page.taken(line):
             block.append(line)
     _close(block, messages)

@@ -12,6 +12,12 @@ _WHEEL = regex(
     r"-(?P<platform>[\w.]+?)\.whl"
 )
 _LOOKING = regex(r"^\s*Looking in (?P<kind>indexes|links): (?P<urls>\S.*)$")
+_CHOSEN = regex(
+    r"^\s{0,8}(?:export |set |setx |\$env:|ENV |- )?(?P<tool>PIP|UV)_"
+    r"(?P<key>(?:EXTRA_|DEFAULT_)?INDEX(?:_URL)?|FIND_LINKS)"
+    r"(?:\s{0,3}[=:]\s{0,3}|\s)[\"']?(?P<urls>https?://\S{3,400}?)[\"']?\s{0,8}$"
+)
+"""Indexes that environment variables give."""
 _INSTALLED = regex(r"\bSuccessfully installed (?P<names>.{1,3000})$")
 _SATISFIED = regex(
     r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+(?: \([^)]{0,80}\))? ?\((?P<version>[\w.+]+)\)"
@@ -35,6 +41,12 @@ def read(page: Page, draft: Draft) -> None:
             key = "index-url" if looking["kind"] == "indexes" else "find-links"
             urls = re.sub(r"//[^/@\s,]*@", "//", looking["urls"].strip())
             draft.settings.append(Setting(tool="pip", key=key, value=urls, origin=line.where()))
+        chosen = _CHOSEN.match(line.text) if "_IN" in line.text or "_FIND" in line.text else None
+        if chosen:
+            key = chosen["key"].casefold().replace("_", "-")
+            draft.settings.append(
+                Setting(tool=chosen["tool"].casefold(), key=key, value=chosen["urls"], origin=line.where())
+            )
         installed = _INSTALLED.search(line.text)
         if installed:
             _installed(installed["names"], line, draft)

@@ -8,7 +8,7 @@ from envcheck.model.facts import Setting
 from envcheck.model.patterns import regex
 
 _OURS = (
-    r"torch(?:vision|audio|text|data|-\S+)?|pytorch(?:-cuda|-mutex|-gpu|-lightning)?|numpy|triton(?:-\S+)?|mkl(?:-\S+)?"
+    r"torch(?:vision|audio|text|data|-\S+)?|_?pytorch(?:-cuda|-mutex|-gpu|-lightning|_select)?|numpy|triton(?:-\S+)?|mkl(?:-\S+)?"
     r"|nvidia-[\w.-]+|cuda-[\w.-]+|cudatoolkit|cudnn|nccl|libtorch|cpuonly|intel-openmp|llvm-openmp|libcublas\S*|cupy\S*"
     r"|onnxruntime\S*|xformers|bitsandbytes|pip|transformers|ctranslate2|opencv-python\S*|pysocks|python|flash[-_]attn"
 )

@@ -41,7 +41,7 @@ _PROSE = regex(
     r"(?P<question>(?:torch\.)?cuda\.is_available\(\)|torch\.(?:__version__|version\.cuda|version\.hip"
     r"|cuda\.device_count\(\)|backends\.cudnn\.version\(\)|cuda\.get_arch_list\(\)"
     r"|_C\._cuda_getDriverVersion\(\)))[`'\")]{0,3}"
-    r"\s{0,3}(?:[:=]{1,2}>?|->|→|#|#\s?->|is|returns?|returned|gives|shows|still|prints?"
+    r"\s{0,8}(?:[:=]{1,2}>?|->|→|#|#\s?->|is|returns?|returned|gives|shows|still|prints?"
     r"|(?:一直|总是|还是)?(?:返回|给出|显示|输出|为|是))?\s{0,3}(?:always|still|just|only)?\s{0,2}"
     r"[`'\"*]{0,3}(?P<answer>[Tt]rue|[Ff]alse|TRUE|FALSE|None|\d[\w.+]*|\[[^\]\n]{0,600}\])"
 )
@@ -93,12 +93,11 @@ def read(page: Page, draft: Draft) -> None:
             if prompt and not answers and code.strip() == "torch.version.cuda" and _prompts_again(page, position):
                 draft.see("torch.cuda_known", True, line, rank=7)  # the prompt says nothing where the answer is None
             _dialogue(code, answers, draft, interactive=prompt is not None)
+            if not answers and "#" in line.text:
+                _told_beside(line, draft)
         elif "torch." in line.text or "cuda.is_available" in line.text:
             _told_below(page, position, draft)
-            for match in _PROSE.finditer(line.text):
-                question, answer = match["question"], match["answer"]
-                answer = answer.capitalize() if answer.casefold() in ("true", "false") else answer
-                _answer(f"torch.{question.removeprefix('torch.')}", answer, line, draft, rank=3)
+            _told_beside(line, draft)
         properties = _PROPERTIES.search(line.text)
         if properties:
             capability = f"{properties['major']}.{properties['minor']}"
@@ -137,6 +136,14 @@ def _script_then_output(page: Page, position: int, draft: Draft) -> int:
 
 def _fits(fact: str, value: str) -> bool:
     return fact in _FORMS and _FORMS[fact].fullmatch(value.strip("'\"")) is not None
+
+
+def _told_beside(line: Line, draft: Draft) -> None:
+    """A question and its answer on one line, in a sentence or as a comment."""
+    for match in _PROSE.finditer(line.text):
+        question, answer = match["question"], match["answer"]
+        answer = answer.capitalize() if answer.casefold() in ("true", "false") else answer
+        _answer(f"torch.{question.removeprefix('torch.')}", answer, line, draft, rank=3)
 
 
 def _told_below(page: Page, position: int, draft: Draft) -> None:

@@ -32,7 +32,7 @@ _SYSTEM_WORD = regex(
 )
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
 _MACOS = regex(
-    r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|\bmacosx?[_-]\d|\bmacOS (?:[A-Z]\w+|\d{2})"
+    r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
     r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
     r"|\bApple M[1-9]\b"
     r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
@@ -51,13 +51,18 @@ _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
 )
-_LINUX = regex(r"^\s{0,8}\[(?:GCC|Clang)[^\]\n]{0,80}\] on linux\b|^\s{0,4}Linux \S{1,64} \d+\.\d+\.\d+\S* #\d")
+_LINUX = regex(
+    r"^\s{0,8}\[(?:GCC|Clang)[^\]\n]{0,80}\] on linux\b|^\s{0,4}Linux \S{1,64} \d+\.\d+\.\d+\S* #\d"
+    r"|\bLinux-\d\.\d[\w.+-]{0,60}-(?:x86_64|aarch64)-with-"
+)
 _DRIVER_TOLD = regex(
     r"^\W{0,8}(?:NVIDIA[ -])?(?:GPU[ -])?(?:Driver|KMD|驱动)(?:[ -]?version|版本)?\W{1,4}"
     r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{1,3})?)\W{0,4}$",
     re.IGNORECASE,
 )
 _WIN_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE)
+_WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\.\d\.\d")
+"""What Python's platform.platform() answers there."""
 _MSC = regex(r"\[MSC v\.\d{4}")
 _BITS_32 = regex(
     r"^\W{0,3}\('32bit',|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*armv[67]l\s*$",
@@ -138,6 +143,7 @@ _MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] 
     (_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
     (_BITS_32, (("python.bits", 32, 3),)),
     (_MSC, (("host.os", "windows", 5),)),
+    (_WINDOWS_PLATFORM, (("host.os", "windows", 4),)),
     (_ALPINE, (("host.libc", "musl", 7),)),
 )
 """Words that tell one thing each, with the rank of what they tell."""

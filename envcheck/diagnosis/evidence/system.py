@@ -23,6 +23,7 @@ _DISTRIBUTION = regex(
 )
 _WINDOWS = regex(r"(?:Microsoft )?Windows \[[^\d\]]{0,20}(?P<version>\d+\.\d+\.\d+(?:\.\d+)?)\]")
 _LSMOD = regex(r"^(?P<name>nvidia|nvidia_uvm|nvidia_drm|nvidia_modeset|nouveau|amdgpu|vfio_pci)\s+\d{3,}\s+\d+\b")
+_LSMOD_UVM = regex(r"\blsmod\b[^|\n]{0,4}\|\s{0,3}e?grep\b[^|\n]{0,12}nvidia[-_]uvm\W{0,3}$")
 _LSPCI = regex(
     r"^\s*(?P<address>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) (?P<kind>VGA compatible controller|3D controller"
     r"|Display controller|Bridge)[^:]{0,20}: (?P<vendor>NVIDIA|Advanced Micro Devices|AMD|Intel)[^(\n]{0,200}"
@@ -62,7 +63,11 @@ def read(page: Page, draft: Draft) -> None:
     """Each line on its own, except for lspci, whose driver line belongs to the device above."""
     device: str | None = None
     packages: list[str] = []
+    asked_uvm = False
     for line in page.lines:
+        if asked_uvm and line.text and not line.text.lstrip().startswith("nvidia_uvm"):
+            draft.modules.setdefault("nvidia_uvm", KernelModule(name="nvidia_uvm", loaded=False, look=LOOK))
+        asked_uvm = (asked_uvm and not line.text) or _LSMOD_UVM.search(line.text) is not None
         if not line.text or page.taken(line):
             continue
         device = _pci(line, device, draft)
