@@ -213,6 +213,12 @@ class Case(Machine):
         return True if self.kfd or quiet else None
 
     @cached_property
+    def cuda_was_missed(self) -> bool:
+        """Whether somebody asked torch for CUDA by hand and got False; a report that always asks does not count."""
+        answers = self.facts.sightings.get("torch.cuda_available", ())
+        return any(one.value == "False" and "CUDA available" not in (one.where or "") for one in answers)
+
+    @cached_property
     def uvm_looked_at(self) -> bool | None:
         """True where the device files were looked at and CUDA was asked, or a text shows the kernel's modules."""
         asked = self.nodes is not None and self.cuda_available is not None

@@ -177,4 +177,5 @@ def _verdict(case: Case, findings: Sequence[Finding], results: Sequence[CheckRes
     undecided = case.torch_installed is None or any(result.status == "unknown" for result in results)
     # A thread is written because something failed: what no check understands is not health.
     failed = case.pasted and any(message.kind == "error" for message in case.facts.messages)
-    return "unknown" if undecided or failed else "healthy"
+    missed = case.pasted and not case.cuda_available and case.cuda_was_missed
+    return "unknown" if undecided or failed or missed else "healthy"

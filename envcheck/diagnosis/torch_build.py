@@ -11,6 +11,7 @@ from envcheck.diagnosis.exhibits import heard, pci
 from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.packages import conda_packages, local, package
 from envcheck.model.base import Plain
+from envcheck.model.facts import Package
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 
@@ -31,6 +32,7 @@ _CONDA_PLACE = regex(
     r"/(?:ana|mini)conda\d?/|/(?:mini|mamba)forge\d?/|/micromamba/|/(?:envs|[\w.-]*conda[\w.-]*)/[^/]+/lib/python"
 )
 _CONDA_INSTALL = regex(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
+_CONDA_FILE = regex(r"\b(?:conda|mamba|micromamba)\s+(?:env\s+)?(?:create|update)\b.*\s(?:-f|--file)[\s=]\S+\.ya?ml\b")
 _CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
 _CONDA_SWITCHES = ("pytorch-mutex", "_pytorch_select")
 """Packages without files, whose build decides between CPU and CUDA."""
@@ -201,7 +203,13 @@ def _conda(case: Case) -> _Found | None:
                 *_shown(case),
                 saw("packages[cudatoolkit]", f"{toolkit.name} {toolkit.version}", "interpreter"),
             )
-    return _conda_command(case) or _conda_path(case)
+    return _conda_command(case) or _conda_channels(case) or _conda_path(case)
+
+
+def _conda_channels(case: Case) -> _Found | None:
+    """An environment file whose first channel has CPU builds that `pytorch-cuda` does not rule out."""
+    said = case.said("conda_forge_first")
+    return ("possible", heard(said, 1)) if said and not case.cuda_available and case.pasted else None
 
 
 def _conda_path(case: Case) -> _Found | None:
@@ -221,7 +229,11 @@ def _conda_command(case: Case) -> _Found | None:
         return None
     for said in case.facts.messages:
         command = said.text
-        if said.kind == "command" and _CONDA_INSTALL.search(command) and not _CONDA_PINS_CUDA.search(command):
+        if said.kind != "command":
+            continue
+        if has_cuda(case) is False and not case.torch_version and _CONDA_FILE.search(command):
+            return "possible", (saw("messages", command, said.look, said.where),)
+        if _CONDA_INSTALL.search(command) and not _CONDA_PINS_CUDA.search(command):
             wanted = "cudatoolkit" in command or case.cuda_available is False or has_cuda(case) is False
             if wanted:
                 return ("likely" if has_cuda(case) is False else "possible"), (
@@ -242,6 +254,7 @@ def _aarch64(case: Case) -> _Found | None:
         return None
     told = case.said("aarch64_wheel")
     plain = asked(case, _PLAIN_INSTALL) if case.pasted and case.cuda_available is False else None
+    plain = plain or _default_of_arm(case)
     if has_cuda(case) is None and machine == "aarch64" and case.cuda_available is False and (told or plain):
         shown = heard(told, 1) or (saw("messages", plain or "", "text"),)
         return "likely", (*shown, saw("host.machine", machine, "files"))
@@ -252,6 +265,15 @@ def _aarch64(case: Case) -> _Found | None:
     if case.said("aarch64_wheel"):
         return "likely", (*_shown(case), *heard(case.said("aarch64_wheel"), 1))
     return None
+
+
+def _default_of_arm(case: Case) -> str | None:
+    """The release that pip lists, when the default index has nothing but a CPU build of it for Arm."""
+    listed = package(case, "torch")
+    if listed is None or listed.build or case.facts.host.jetson or not case.pasted:
+        return None
+    rows = [one for one in case.catalogue.builds() if one.torch == listed.version and one.machine == "aarch64"]
+    return listed.version if {one.variant for one in rows if one.on_default_index} == {"cpu"} else None
 
 
 def _small_wheel(case: Case, told: Said) -> _Found | None:
@@ -271,14 +293,29 @@ def _windows(case: Case) -> _Found | None:
         return "certain", (*heard(case.said("default_windows_wheel"), 1), *_shown(case))
     windows = case.facts.host.os == "windows"
     listed = package(case, "torch")
-    locked = case.said("locked_by_platform")
-    if locked and not windows and has_cuda(case) is False and case.facts.host.os is None:
-        return "likely", (*_shown(case), *heard(locked, 1))
+    found = _windows_by_trace(case, listed) if case.facts.host.os is None and has_cuda(case) is False else None
+    if found is not None:
+        return found
     if windows and has_cuda(case) is False and not asked(case, CUDA_INDEX):
         if listed and "+" in (listed.version or "") and not asked(case, _PROJECT_INSTALL):
             return None
         return ("certain" if listed else "likely"), (*_shown(case), saw("host.os", "windows", "files"))
     return _plain_command(case, windows=windows)
+
+
+def _windows_by_trace(case: Case, listed: Package | None) -> _Found | None:
+    """No system is told, but what was installed lacks CUDA, and the same thing has it on Linux.
+
+    A lock file that names other systems, or a release that pip installed without any tag.
+    """
+    locked = case.said("locked_by_platform")
+    if locked:
+        return "likely", (*_shown(case), *heard(locked, 1))
+    if listed is None or listed.installer != "pip" or listed.build or "+" in (listed.version or "+"):
+        return None
+    if not case.said("not_compiled_with_cuda"):
+        return None
+    return "likely", (*_shown(case), saw("packages[torch]", listed.version or "", "interpreter"))
 
 
 def _plain_command(case: Case, *, windows: bool) -> _Found | None:

@@ -41,17 +41,11 @@ def _need(case: Case, build: CpuBuild) -> tuple[Severity, Confidence, tuple[Evid
         if confidence != "certain" and not (wanted or case.pasted or case.driver_traces):
             return "info", "likely", (evidence,)
         return "error", _least(confidence, build.confidence), (evidence,)
-    if wanted or (case.pasted and (asked(case, CUDA_INDEX) or _person_asked(case))):
+    if wanted or (case.pasted and (asked(case, CUDA_INDEX) or case.cuda_was_missed)):
         return "error", build.confidence, heard(wanted, 1)
     if case.pasted and not case.cuda_available and amd_seen(case) is None and not rocm_asked(case):
         return "warning", _least("likely", build.confidence), ()
     return None
-
-
-def _person_asked(case: Case) -> bool:
-    """Whether somebody asked torch for CUDA by hand and got False; a report that always asks does not count."""
-    answers = case.facts.sightings.get("torch.cuda_available", ())
-    return any(one.value == "False" and "CUDA available" not in (one.where or "") for one in answers)
 
 
 def _title(case: Case) -> Text:

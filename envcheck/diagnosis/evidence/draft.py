@@ -33,13 +33,14 @@ _WORDS = (
     "error|warn|fail|except|cannot|couldn't|could not|not |no |undefined|traceback|cuda|xid|nvrm|hip|illegal"
     "|sig|denied|refused|timeout|timed out|time out|space|omp|invalid|lost|stub|abort|core dumped|403|404|407"
     "|ssl|hash|mismatch|looking in|collecting|using cached|downloading|hint:|-cu11|-cu12|-cu13|nouveau|tegra"
-    "|jetson|sbatch|secureboot|licence|license|fabric|kfd|gfx|.dll|proxy|pyqt|pyside|paddle|libcu|nvidia|::"
-    "|_cpu_|cpuonly|server_hostname|secure boot|reject|satisf|exceed|reset|unreach|violation|unexpected"
-    "|disconnect|handshake|socks|crc|corrupt|fatal|elf|already|bound to|paging|require|unsupported|untrusted"
-    "|revocation|known|provided|http|podman|kind:|image:|srun|salloc|nerdctl|kube|exit|capabilities"
-    "|resolvepackage|0xc0|cuinit|library|ld-musl|rocm|rocr|miopen|hcc_|hsa_|opcode|err!|zipfile|singularity"
-    "|apptainer|referenced|rev_|rev |befehl|container|too old|unable|unavail|busy|gpu|torch|python|driver"
-    "|conda|pip|wheel|glibc|kernel|docker|slurm|openmp|packagenotfound|missing in current"
+    "|jetson|sbatch|#pbs|#bsub|#$ -|secureboot|licence|license|fabric|kfd|gfx|.dll|proxy|pyqt|pyside|paddle"
+    "|libcu|nvidia|::|_cpu_|cpuonly|channels:|server_hostname|secure boot|reject|satisf|exceed|reset|unreach"
+    "|violation|unexpected|disconnect|handshake|socks|crc|corrupt|fatal|elf|already|bound to|paging|require"
+    "|unsupported|untrusted|revocation|known|provided|http|... done|podman|kind:|image:|srun|salloc|nerdctl"
+    "|kube|exit|capabilities|resolvepackage|0xc0|cuinit|library|ld-musl|rocm|rocr|miopen|hcc_|hsa_|opcode|err!"
+    "|zipfile|singularity|apptainer|referenced|rev_|rev |befehl|container|too old|unable|unavail|busy|gpu|torch"
+    "|python|driver|decompress|conda|pip|wheel|glibc|kernel|docker|slurm|openmp|packagenotfound"
+    "|missing in current"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

@@ -51,6 +51,9 @@ _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE,
 )
+_PBS = regex(r"^\s*#PBS\s|\bPBS_(?:JOBID|NODEFILE|O_\w+)\b")
+_LSF = regex(r"^\s*#BSUB\s|\bbsub\s+-|\bLSB_(?:JOBID|HOSTS)\b")
+_SGE = regex(r"^\s*#\$\s+-\w\b|\bqrsh\s")
 _LINUX = regex(
     r"^\s{0,8}\[(?:GCC|Clang)[^\]\n]{0,80}\] on linux\b|^\s{0,4}Linux \S{1,64} \d+\.\d+\.\d+\S* #\d"
     r"|\bLinux-\d\.\d[\w.+-]{0,60}-(?:x86_64|aarch64)-with-"
@@ -65,7 +68,8 @@ _WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\
 """What Python's platform.platform() answers there."""
 _MSC = regex(r"\[MSC v\.\d{4}")
 _BITS_32 = regex(
-    r"^\W{0,3}\('32bit',|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*armv[67]l\s*$",
+    r"^\W{0,3}\('32bit',|/win-32\s*$|^\s*platform : win-32"
+    r"|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*armv[67]l\s*$",
     re.IGNORECASE,
 )
 _CAPABILITY = regex(
@@ -139,6 +143,9 @@ _MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] 
     (_CONTAINER, (("host.container", "docker", 3),)),
     (_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
     (_SLURM, (("host.scheduler", "slurm", 3),)),
+    (_PBS, (("host.scheduler", "pbs", 3),)),
+    (_LSF, (("host.scheduler", "lsf", 3),)),
+    (_SGE, (("host.scheduler", "sge", 3),)),
     (_LINUX, (("host.os", "linux", 2),)),
     (_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
     (_BITS_32, (("python.bits", 32, 3),)),

@@ -38,7 +38,8 @@ _VIRTUAL = regex(
 )
 _DRIVER_IN_USE = regex(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
 _UV_PLATFORM = regex(
-    r"(?:\bYou're on \w{1,12}|\bplatform tag) \((?:e\.g\.,? )?`(?P<tag>(?:macosx|win|manylinux|musllinux)_\w{1,30})`\)"
+    r"(?:\bYou're on \w{1,12}|\bplatform tag) \((?:e\.g\.,? )?"
+    r"`(?P<tag>(?:macosx|win|manylinux|musllinux)_[\w.…]{1,30})`\)"
 )
 _UV_INTERPRETER = regex(
     r"\bcpython-3\.\d{1,2}\.\d{1,2}\w{0,4}(?:\+freethreaded)?-(?P<system>linux|macos|windows)-(?P<machine>x86_64|aarch64)"
