@@ -1,7 +1,17 @@
 """Evidence out of facts: each finding shows the very values that it rests on."""
 
 from envcheck.diagnosis.machine import Said
-from envcheck.model.facts import ApiStatus, DeviceNode, KernelModule, Library, Message, Observation, PciDevice, Sighting
+from envcheck.model.facts import (
+    ApiStatus,
+    DeviceNode,
+    KernelModule,
+    Library,
+    Message,
+    Observation,
+    PciDevice,
+    Python,
+    Sighting,
+)
 from envcheck.model.report import Evidence
 
 _WIDTH = 240
@@ -80,3 +90,8 @@ def look(found: Observation) -> Evidence:
     """How a look ended."""
     words = [found.state, found.stage, found.signal, None if found.ms is None else f"{found.ms:.0f} ms", found.detail]
     return fact(f"observations.{found.look}", " ".join(word for word in words if word)[:_WIDTH], found.look)
+
+
+def interpreter(python: Python) -> Evidence:
+    """The version of the interpreter."""
+    return fact("python.version", python.version, python.look)

@@ -9,7 +9,7 @@ from envcheck.model.base import Plain
 from envcheck.model.facts import Message
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence
-from envcheck.model.versions import numbers
+from envcheck.model.versions import minor, numbers
 
 Fault = Literal["index_tag_missing", "index_not_used", "release_missing"]
 
@@ -80,7 +80,7 @@ def another_python(case: Machine) -> Message | None:
     version = case.facts.python.version
     if version is None or network_failed(case) or reasons(case):
         return None
-    short = ".".join(str(part) for part in numbers(version)[:2])
+    short = minor(version)
     for one in unmet(case):
         variants = {one.local} if one.local else one.variants
         fits = (

@@ -13,7 +13,7 @@ from envcheck.model.facts import Message
 from envcheck.model.patterns import regex
 from envcheck.model.plan import Build
 from envcheck.model.report import Confidence
-from envcheck.model.versions import at_least, numbers
+from envcheck.model.versions import at_least, minor, numbers
 
 Blame = Literal[
     "python_32bit",
@@ -192,7 +192,7 @@ def _python_of(case: Machine) -> str | None:
     version = case.facts.python.version
     if version is None:
         return None
-    short = ".".join(str(part) for part in numbers(version)[:2])
+    short = minor(version)
     return short + "t" if case.facts.python.free_threaded else short
 
 

@@ -15,6 +15,11 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part[:9]) for part in _NUMBERS.findall(head)[:6])
 
 
+def minor(version: str) -> str:
+    """The first two numbers of a version: `3.12` of `3.12.4`, `12.4` of `12.4.131`."""
+    return ".".join(str(part) for part in numbers(version)[:2])
+
+
 def at_least(version: str, minimum: str) -> bool:
     """Whether `version` is `minimum` or newer, missing parts counting as 0 (`580` is `580.0`)."""
     have, need = numbers(version), numbers(minimum)

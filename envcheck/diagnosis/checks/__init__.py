@@ -16,18 +16,21 @@ from envcheck.diagnosis.checks import (
     gpu_modes,
     gradient_facts,
     gradients,
+    index,
     libraries,
     looks,
     network,
     place,
     proxies,
     python,
+    python_release,
     resolve,
     route,
     runtime,
     stacks,
     system,
     toolkit,
+    torch_found,
     torch_import,
     torch_install,
     use,
@@ -36,12 +39,12 @@ from envcheck.diagnosis.checks import (
 )
 
 _MODULES = (
-    (system, python),
+    (system, python, python_release),
     (container, stacks, driver, driver_library, driver_answers, driver_versions, gpu, gpu_modes, gpu_build),
-    (torch_install, wrong_build, windows, libraries, companions, torch_import),
+    (torch_found, torch_install, wrong_build, windows, libraries, companions, torch_import),
     (runtime, use),
     (gradients, gradient_facts),
-    (network, proxies, resolve, route, place),
+    (network, proxies, index, resolve, route, place),
     (toolkit, looks),
 )
 CHECKS: tuple[Check, ...] = tuple(check for row in _MODULES for module in row for check in module.CHECKS)

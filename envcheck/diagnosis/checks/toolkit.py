@@ -10,16 +10,12 @@ from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.model.facts import Tool
 from envcheck.model.report import Finding, Fix
 from envcheck.model.text import say
-from envcheck.model.versions import numbers
+from envcheck.model.versions import minor, numbers
 
 
 def _nvcc(case: Case) -> Tool | None:
     tools = case.facts.tools or ()
     return next((one for name in ("nvcc", "cuda-toolkit") for one in tools if one.name == name and one.version), None)
-
-
-def _short(version: str) -> str:
-    return ".".join(str(part) for part in numbers(version)[:2])
 
 
 @check("EC704", "toolkit-build-mismatch", cause="nvcc_mismatch_build", explains=("EC701",), needs=("anything_said",))
@@ -78,8 +74,8 @@ def toolkit_missing_for_build(this: Check, case: Case) -> Iterator[Finding]:
                 "-y",
                 "-c",
                 "conda-forge",
-                f"cuda-nvcc={_short(cuda)}",
-                f"cuda-version={_short(cuda)}",
+                f"cuda-nvcc={minor(cuda)}",
+                f"cuda-version={minor(cuda)}",
             ),
         )
         if cuda and case.facts.python.kind == "conda"
@@ -190,7 +186,7 @@ def toolkit_differs(this: Check, case: Case) -> Iterator[Finding]:
         yield this.finding(
             say(
                 "The installed CUDA toolkit is {nvcc}, torch's CUDA is {cuda}: that does not matter for running torch",
-                nvcc=_short(nvcc.version),
+                nvcc=minor(nvcc.version),
                 cuda=cuda,
             ),
             evidence=(
