@@ -1,7 +1,9 @@
 """The cause of posted cases: as often right as is claimed, and seldom wrong with certainty."""
 
 import json
+import os
 import re
+import subprocess
 from collections import Counter
 from functools import cache
 from pathlib import Path
@@ -193,3 +195,18 @@ def test_a_hidden_module_of_the_standard_library_is_named_as_such() -> None:
 )
 def test_words_that_have_another_meaning(text: str) -> None:
     assert answer(text)[0] not in ("no_space", "driver_too_old")
+
+
+def test_the_cudnn_of_the_environment_is_shown_to_other_programs() -> None:
+    text = "torch==2.5.0+cu121\nUnable to load any of {libcudnn_cnn.so.9.1.0, libcudnn_cnn.so.9, libcudnn_cnn.so}\n"
+    missing = found(text, "EC320")
+    assert missing is not None
+    shown = missing.fixes[0].shell or ""
+    run = subprocess.run(
+        ["sh", "-c", shown.replace("python -c", "echo -c") + '; printf %s "$LD_LIBRARY_PATH"'],
+        env={"LD_LIBRARY_PATH": "/opt/a b", "PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == '-c import nvidia.cudnn as n; print(n.__path__[0] + "/lib"):/opt/a b'

@@ -13,6 +13,7 @@ from envcheck.diagnosis.torch_build import has_cuda, is_jetson
 from envcheck.model.facts import Package
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence, Finding, Fix, Severity
+from envcheck.model.shell import quote
 from envcheck.model.text import say
 from envcheck.model.versions import at_least
 
@@ -314,6 +315,7 @@ def nvidia_libraries_missing(this: Check, case: Case) -> Iterator[Finding]:
         if needs and other
         else None
     )
+    beside = _cudnn_beside(case, library) if said and not absent else ()
     yield this.finding(
         say("The CUDA library {library} is missing", library=library),
         why=why,
@@ -321,9 +323,19 @@ def nvidia_libraries_missing(this: Check, case: Case) -> Iterator[Finding]:
             *heard(said, 1),
             *(fact(f"packages[{pin.name}]", f"missing, pinned {pin.wanted}", "interpreter") for pin in absent[:4]),
         ),
-        fixes=remedies.reinstall_torch(case),
+        fixes=(*beside, *remedies.reinstall_torch(case, alternative=bool(beside))),
         confidence="certain" if absent or other or "torch" in (said[0][0].text if said else "") else "likely",
     )
+
+
+def _cudnn_beside(case: Case, library: str) -> tuple[Fix, ...]:
+    """Let another program (ctranslate2, onnxruntime) find the cuDNN that came with torch's wheel."""
+    if "cudnn" not in library.casefold() or case.facts.host.os not in ("linux", None) or has_cuda(case) is not True:
+        return ()
+    code = 'import nvidia.cudnn as n; print(n.__path__[0] + "/lib")'
+    where = f"{quote(remedies.python_of(case))} -c '{code}'"
+    what = say("Show the program the cuDNN that lies in the environment")
+    return (remedies.line(what, f'export LD_LIBRARY_PATH="$({where}):$LD_LIBRARY_PATH"'),)
 
 
 @check("EC330", "openmp-twice", cause="omp_duplicate", explains=BROKEN, needs=("anything_said",))
