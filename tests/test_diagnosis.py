@@ -26,16 +26,18 @@ CORPORA = {
 }
 
 
-def _sayings() -> dict[str, list[str]]:
-    """What programs say, by the cause that it tells; in values that no posted case has."""
+def _by_cause(name: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for line in (RAW / "sayings.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (RAW / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
         one = json.loads(line)
         found.setdefault(one["cause"], []).append(one["text"])
     return found
 
 
-SAYINGS = _sayings()
+SAYINGS = _by_cause("sayings")
+"""What programs say, by the cause that it tells; in values that no posted case has."""
+WRITTEN = _by_cause("written")
+"""Whole posts that were written for these tests, after the manner of real ones."""
 
 
 @cache
@@ -75,6 +77,12 @@ def test_every_case_has_a_source_and_a_cause_and_its_own_number() -> None:
 @pytest.mark.parametrize("cause", sorted(SAYINGS))
 def test_ways_to_say_it(cause: str) -> None:
     assert [(text, answer(text)[0]) for text in SAYINGS[cause]] == [(text, cause) for text in SAYINGS[cause]]
+
+
+@pytest.mark.parametrize("cause", sorted(WRITTEN))
+def test_whole_posts(cause: str) -> None:
+    misses = [text for text in WRITTEN[cause] if grade(cause, *answer(text)[:2]) != "right"]
+    assert not misses, misses[0]
 
 
 @pytest.mark.parametrize(

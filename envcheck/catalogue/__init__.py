@@ -122,6 +122,10 @@ class Catalogue:
 
         return gpus.capability_of(self._gpus, gpu_name)
 
+    def first_cuda(self, capability: str) -> str | None:
+        """The first CUDA toolkit that compiles for a capability, `11.8`; None when that is not known."""
+        return self._gpu_table.first_cuda.get(capability)
+
     def beside_arm(self, gpu_name: str | None, capability: str | None) -> bool:
         """Whether such a GPU sits beside an Arm processor only."""
         from envcheck.catalogue import gpus

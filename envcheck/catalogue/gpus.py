@@ -14,6 +14,8 @@ class Gpus(Value, frozen=True, kw_only=True):
     capability: dict[str, tuple[str, ...]]
     ambiguous: tuple[str, ...] = ()
     """Names sold with chips of different generations."""
+    first_cuda: dict[str, str] = {}
+    """capability -> the first CUDA toolkit that knows it."""
     arm: tuple[str, ...] = ()
     """Names that sit beside an Arm processor only."""
 

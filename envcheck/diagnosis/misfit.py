@@ -7,7 +7,7 @@ from envcheck.diagnosis import exhibits
 from envcheck.diagnosis.case import Case
 from envcheck.model.base import Plain
 from envcheck.model.report import Confidence, Evidence
-from envcheck.model.versions import capability, numbers
+from envcheck.model.versions import at_least, capability, numbers
 
 Direction = Literal["too_new", "too_old", "fits"]
 
@@ -29,7 +29,7 @@ def misfits(case: Case) -> tuple[Misfit, ...]:
     if case.facts.host.jetson or case.build_kind not in (None, "cuda"):
         return ()
     found: dict[tuple[str, str], Misfit] = {}
-    for one in (*_warned(case), *_computed(case), *_complained(case)):
+    for one in (*_warned(case), *_listed_by_ggml(case), *_computed(case), *_complained(case), *_before_its_time(case)):
         found.setdefault((_short(one.name), one.capability), one)
     return tuple(found.values())
 
@@ -77,6 +77,37 @@ def _complained(case: Case) -> Iterator[Misfit]:
     yield Misfit(
         card.name, card.capability, (), _by_newest_build(case, card.capability), (shown,), "likely", card.number
     )
+
+
+def _before_its_time(case: Case) -> Iterator[Misfit]:
+    """A build of a CUDA version from before the GPU, whose release the catalogue does not have, when a library failed.
+
+    Its PTX may start, but the CUDA libraries beside it have no code for the GPU.
+    """
+    failed = case.said("gpu_program_failed") or case.said("no_kernel_image")
+    cuda = case.build_cuda
+    for card in case.cards if failed and case.pasted and cuda and not case.kernels else ():
+        first = case.catalogue.first_cuda(card.capability or "")
+        if cuda and first and not at_least(cuda, first):
+            shown = exhibits.fact("torch.cuda", cuda, case.facts.torch.look)
+            yield Misfit(
+                card.name,
+                card.capability or "",
+                (),
+                "too_new",
+                (shown, *exhibits.heard(failed, 1)),
+                "likely",
+                card.number,
+            )
+
+
+def _listed_by_ggml(case: Case) -> Iterator[Misfit]:
+    """llama.cpp names the GPU's architecture and those that it was compiled for."""
+    for message, groups in case.said("kernels_not_compiled"):
+        have = f"{groups['device'][:-1]}.{groups['device'][-1]}"
+        kernels = tuple(f"sm_{one[:-1]}" for one in groups["kernels"].split(",") if one.endswith("0"))
+        name = next((card.name for card in case.cards if card.capability == have), "GPU")
+        yield Misfit(name, have, kernels, _direction(have, kernels), (exhibits.spoken(message, groups),), "certain")
 
 
 def _warned(case: Case) -> Iterator[Misfit]:

@@ -11,7 +11,6 @@ from envcheck.diagnosis.exhibits import heard, pci
 from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.packages import conda_packages, local, package
 from envcheck.model.base import Plain
-from envcheck.model.facts import Package
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 
@@ -255,7 +254,8 @@ def _aarch64(case: Case) -> _Found | None:
     told = case.said("aarch64_wheel")
     plain = asked(case, _PLAIN_INSTALL) if case.pasted and case.cuda_available is False else None
     plain = plain or _default_of_arm(case)
-    if has_cuda(case) is None and machine == "aarch64" and case.cuda_available is False and (told or plain):
+    missed = case.cuda_available is False or bool(case.listed and case.said("no_platform"))
+    if has_cuda(case) is None and machine == "aarch64" and missed and (told or plain):
         shown = heard(told, 1) or (saw("messages", plain or "", "text"),)
         return "likely", (*shown, saw("host.machine", machine, "files"))
     if has_cuda(case) is not False:
@@ -292,23 +292,39 @@ def _windows(case: Case) -> _Found | None:
     if wheel is not None and float(wheel.get("size", "0")) < float(limit("small_wheel_mb")):
         return "certain", (*heard(case.said("default_windows_wheel"), 1), *_shown(case))
     windows = case.facts.host.os == "windows"
+    if windows:
+        found = _on_windows(case)
+    else:
+        found = _windows_by_trace(case) if case.facts.host.os is None and has_cuda(case) is False else None
+    return found or _plain_command(case, windows=windows)
+
+
+def _on_windows(case: Case) -> _Found | None:
+    """Windows is told: a build without CUDA, or a release without any tag whose CUDA is missed."""
     listed = package(case, "torch")
-    found = _windows_by_trace(case, listed) if case.facts.host.os is None and has_cuda(case) is False else None
-    if found is not None:
-        return found
-    if windows and has_cuda(case) is False and not asked(case, CUDA_INDEX):
-        if listed and "+" in (listed.version or "") and not asked(case, _PROJECT_INSTALL):
-            return None
+    built = has_cuda(case)
+    tagged = listed is not None and "+" in (listed.version or "")
+    if asked(case, CUDA_INDEX) or (tagged and built is False and not asked(case, _PROJECT_INSTALL)):
+        return None
+    if built is False:
         return ("certain" if listed else "likely"), (*_shown(case), saw("host.os", "windows", "files"))
-    return _plain_command(case, windows=windows)
+    if built is None and case.cuda_available is False and listed and not listed.build and not tagged:
+        return "likely", (saw("packages[torch]", listed.version or "", "interpreter"), *_small_download(case))
+    return None
 
 
-def _windows_by_trace(case: Case, listed: Package | None) -> _Found | None:
+def _small_download(case: Case) -> tuple[Evidence, ...]:
+    """What uv says of a torch that is too small to hold CUDA."""
+    said = case.said("small_torch_download")
+    return heard(tuple(one for one in said if float(one[1]["size"]) < float(limit("small_wheel_mb"))), 1)
+
+
+def _windows_by_trace(case: Case) -> _Found | None:
     """No system is told, but what was installed lacks CUDA, and the same thing has it on Linux.
 
     A lock file that names other systems, or a release that pip installed without any tag.
     """
-    locked = case.said("locked_by_platform")
+    locked, listed = case.said("locked_by_platform"), package(case, "torch")
     if locked:
         return "likely", (*_shown(case), *heard(locked, 1))
     if listed is None or listed.installer != "pip" or listed.build or "+" in (listed.version or "+"):

@@ -98,7 +98,8 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 def _started_without(case: Case) -> Said:
     """A command that starts a container without GPUs counts when something inside missed one."""
     missed = _missed(case)
-    handed_out = case.scheduler == "slurm" and (case.variable("CUDA_VISIBLE_DEVICES") or "")[:1].isdigit()
+    given = (case.variable("CUDA_VISIBLE_DEVICES") or "")[:1].isdigit()
+    handed_out = case.scheduler == "slurm" and given and not case.listed
     if not missed or handed_out or case.said("container_toolkit_missing"):
         return ()
     inside = case.in_container or (case.said("about_a_container") and not case.listed)

@@ -7,6 +7,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
 from envcheck.model.report import Confidence, Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 from envcheck.model.versions import at_least, cuda_of_int, numbers, same_release
@@ -17,8 +18,8 @@ from envcheck.model.versions import at_least, cuda_of_int, numbers, same_release
     "driver-library-mismatch",
     cause="driver_lib_mismatch",
     needs=("driver_answered",),
-    hears=("driver_lib_mismatch",),
-    explains=(*NO_CUDA, "EC224", "EC213", "EC904"),
+    hears=("driver_lib_mismatch", "dso_mismatch"),
+    explains=(*NO_CUDA, "EC224", "EC225", "EC213", "EC904"),
 )
 def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     """The driver's libraries and its kernel module are of different versions.
@@ -31,9 +32,10 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: restart the machine. In a container, take the driver packages out of the image.
     """
-    told, status = case.said("driver_lib_mismatch"), case.nvml_status(18)
+    told, status = _said_apart(case), case.nvml_status(18)
     module, library = _versions_apart(case)
     apart = bool(module and library) and not case.listed and not case.cuda_available
+    compat = case.said("forward_compat_804") if apart and not case.in_container else ()  # what a newer libcuda tries
     if case.facts.host.wsl or not (told or status or apart):
         return
     seen = exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions)
@@ -45,16 +47,22 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
         )
     yield this.finding(
         title,
-        evidence=(*seen[:4], *((exhibits.status(status),) if status else ()), *heard(told)),
+        evidence=(*seen[:4], *((exhibits.status(status),) if status else ()), *heard(told or compat)),
         fixes=_bring_together(case),
-        confidence="certain" if told or status else "likely",
+        confidence="certain" if told or status or compat else "likely",
     )
+
+
+def _said_apart(case: Case) -> Said:
+    """What NVML, the kernel or TensorFlow says; CUDA's own error 803 has a check of its own."""
+    beside = () if case.said("libcuda_mismatch_803") else case.said("dso_mismatch")
+    return case.said("driver_lib_mismatch") or beside
 
 
 def _versions_apart(case: Case) -> tuple[str | None, str | None]:
     """The module's and the libraries' version when they differ."""
     nvidia = case.facts.nvidia
-    groups = [found for _, found in case.said("driver_lib_mismatch")]
+    groups = [found for _, found in _said_apart(case)]
     module = next((found["module"] for found in groups if "module" in found), case.driver_version)
     library = next((found["library"] for found in groups if "library" in found), None)
     library = library or next((one.value for one in nvidia.library_versions if one.look != "libcuda"), None)

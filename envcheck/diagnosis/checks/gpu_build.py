@@ -13,7 +13,13 @@ from envcheck.diagnosis.misfit import Direction, Misfit, misfits, older_than_new
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 
-_WARNINGS = ("capability_not_in_build", "capability_out_of_range", "no_kernel_image")
+_WARNINGS = (
+    "capability_not_in_build",
+    "capability_out_of_range",
+    "no_kernel_image",
+    "kernels_not_compiled",
+    "gpu_program_failed",
+)
 
 
 def _found(this: Check, case: Case, direction: Direction, title: Text) -> Iterator[Finding]:

@@ -71,7 +71,7 @@ def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
             confidence=verdict.confidence,
         )
         return
-    looks = (_no_folder, _never_built, _absent_wheel, _pip_spelling, _rocm_index_lacks)
+    looks = (_no_folder, _never_built, _absent_wheel, _no_page, _pip_spelling, _rocm_index_lacks)
     absent = next((found for look in looks if (found := look(case)) is not None), None)
     if absent is not None:
         title, said, confidence = absent
@@ -103,6 +103,12 @@ def _absent_wheel(case: Case) -> _Absent | None:
     found = ((message, groups) for message, groups in case.said("mirror_404") if groups.get("url", "").endswith(".whl"))
     said = tuple(one for one in found if re.search(r"/torch-\d", one[1]["url"]))
     return (say("There is no such wheel on the server"), said, "possible") if said else None
+
+
+def _no_page(case: Case) -> _Absent | None:
+    """A page of links that its server does not have: a pair of CUDA and release that was never built."""
+    said = case.said("find_links_absent")
+    return (say("The server has no such page: {url}", url=said[0][1]["url"]), said, "likely") if said else None
 
 
 def _pip_spelling(case: Case) -> _Absent | None:

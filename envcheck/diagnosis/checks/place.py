@@ -9,6 +9,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.route import forget, rows, setting
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.torch_build import nvidia_seen
 from envcheck.model.facts import Disk
 from envcheck.model.report import Finding, Fix
@@ -148,6 +149,8 @@ def pip_missing(this: Check, case: Case) -> Iterator[Finding]:
     severity="warning",
     cause="healthy_here_other_interpreter_elsewhere",
     needs=("cuda_available",),
+    hears=("not_compiled_with_cuda", "no_module_torch"),
+    explains=("EC300", "EC309", "EC301", "EC321", "EC322", "EC323"),
 )
 def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
     """CUDA works in one interpreter and not in another.
@@ -161,15 +164,30 @@ def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
     What to do: print `sys.executable`, `torch.__file__` and `CUDA_VISIBLE_DEVICES` in both places and compare.
     """
     answers = case.facts.sightings.get("torch.cuda_available", ())
-    if {one.value for one in answers} != {"True", "False"}:
+    elsewhere = _fails_elsewhere(case)
+    if {one.value for one in answers} != {"True", "False"} and not elsewhere:
         return
     code = "import os, sys, torch; print(sys.executable, torch.__file__, os.environ.get('CUDA_VISIBLE_DEVICES'))"
     yield this.finding(
         say("CUDA works in one place and not in the other"),
-        evidence=tuple(fact("torch.cuda_available", one.value, one.look, one.where) for one in answers),
+        evidence=(
+            *(fact("torch.cuda_available", one.value, one.look, one.where) for one in answers),
+            *heard(elsewhere, 1),
+        ),
         fixes=(remedies.command(case, say("Run this in both places and compare"), "python", "-c", code),),
-        confidence="possible",
+        severity="error" if elsewhere else "warning",
+        confidence="likely" if elsewhere else "possible",
     )
+
+
+def _fails_elsewhere(case: Case) -> Said:
+    """A text that shows CUDA at work, and a program whose torch has none or is not there."""
+    if not case.pasted:
+        return ()
+    cards = case.facts.sightings.get("nvidia.gpus", ())
+    works = case.cuda_available or (case.build_kind == "cuda" and case.facts.torch.imported and bool(cards))
+    missed = case.said("not_compiled_with_cuda") or case.said("no_module_torch")
+    return missed if works and not case.said("build_isolation") else ()
 
 
 CHECKS = (

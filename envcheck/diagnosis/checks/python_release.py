@@ -38,7 +38,7 @@ def _outside(case: Case) -> int:
     "python-too-old",
     cause="python_too_old",
     needs=("python_version",),
-    hears=("unmet_torch", "wheels_for_pythons"),
+    hears=("unmet_torch", "wheels_for_pythons", "python_of_newer_code"),
     explains=("EC300",),
 )
 def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
@@ -60,6 +60,17 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
             evidence=(spoken(reason.unmet.message),),
             fixes=environments.other_python(case, [reason.build] if reason.build else [], torch=reason.unmet.asked),
             confidence=reason.confidence,
+        )
+        return
+    for message, groups in case.said("python_of_newer_code"):
+        have = case.facts.python.version
+        yield this.finding(
+            say("The program is written for a newer Python than {version}", version=minor(have))
+            if have
+            else say("The program is written for a newer Python"),
+            evidence=(spoken(message, groups), *((interpreter(case.facts.python),) if have else ())),
+            fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
+            confidence="likely",
         )
         return
     for message, groups in case.said("wheels_for_pythons"):

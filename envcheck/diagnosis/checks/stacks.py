@@ -22,6 +22,7 @@ _IN_WSL = (
     "no_cuda_gpus",
     "smi_absent",
     "gpu_init_failed",
+    "driver_lib_mismatch",
     "cuda_count_error",
 )
 
@@ -62,9 +63,10 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     absent = case.wsl and case.has_library("libcuda") is False and wanted and not case.listed
     err = next((one for one in case.facts.nvidia.statuses if one.name == "ERR!"), None) if case.wsl else None
     first = _first_wsl(case)
-    if not (told or foreign or absent or err or first):
-        return
     packages = case.facts.nvidia.packages or ()
+    hidden = bool(packages) and bool(case.wsl) and case.pasted and case.cuda_available is False
+    if not (told or hidden or foreign or absent or err or first):
+        return
     # A CUDA build that misses a driver is no proof of an NVIDIA GPU in the Windows machine around WSL.
     guess = not foreign and not packages and not case.pasted and not _told_by_driver(case)
     title = say("WSL does not see the driver of Windows")

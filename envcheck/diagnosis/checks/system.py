@@ -91,9 +91,10 @@ def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
 
 def _wheel_of_newer_glibc(case: Case) -> tuple[Message, str, Confidence] | None:
     """A wheel for manylinux_2_N that pip or uv refused, where N is more than what is here (or is not known)."""
+    hints = " ".join(groups.get("platforms", "") for _, groups in case.said("wheels_for_platforms"))
     for message, groups in _platform_here(case, "manylinux_2_"):
         here = re.match(r"manylinux_2_(\d{1,2})_(\w+)", groups["here"])
-        offered = re.findall(r"manylinux_2_(\d{1,2})_" + (here[2] if here else ""), groups.get("platforms", ""))
+        offered = re.findall(r"manylinux_2_(\d{1,2})_" + (here[2] if here else ""), groups.get("platforms") or hints)
         if here and offered and all(int(minor) > int(here[1]) for minor in offered):
             return message, f"2.{min(offered, key=int)}", "certain"
     for message, groups in case.said("wheel_of_other_platform"):

@@ -40,7 +40,13 @@ def _listed(case: Case) -> Evidence | None:
     cause="other_interpreter",
     explains=("EC300", "EC615"),
     needs=("torch_installed",),
-    hears=("no_module_torch", "unmet_torch", "launcher_of_other_python", "program_elsewhere"),
+    hears=(
+        "no_module_torch",
+        "unmet_torch",
+        "launcher_of_other_python",
+        "program_elsewhere",
+        "not_compiled_with_cuda",
+    ),
 )
 def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is installed for another Python.
@@ -98,6 +104,15 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
             evidence=(*heard(said, 1), *((kernel,) if kernel else ())),
             fixes=_same_interpreter(case),
             confidence="likely" if kernel else "possible",
+        )
+        return
+    apart = case.said("not_compiled_with_cuda") if case.pasted and case.build_kind == "cuda" else ()
+    if apart:
+        yield this.finding(
+            say("pip installed a torch with CUDA, and the program runs one without: pip serves another Python"),
+            evidence=(*heard(apart, 1), fact("torch.version", case.torch_version, case.facts.torch.look)),
+            fixes=_same_interpreter(case),
+            confidence="likely",
         )
         return
     launcher = case.said("launcher_of_other_python")

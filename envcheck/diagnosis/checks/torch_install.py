@@ -48,7 +48,7 @@ def _mixes_in_user_site(text: str) -> bool:
     "user-site-shadow",
     severity="warning",
     cause="user_site_shadow",
-    explains=("EC303", "EC305", "EC312", "EC318", "EC319", *_IMPORT),
+    explains=("EC303", "EC305", "EC312", "EC318", "EC319", "EC349", *_IMPORT),
     needs=("build_shown",),
     hears=("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch"),
 )

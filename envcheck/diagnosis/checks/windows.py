@@ -26,7 +26,7 @@ def _release(case: Case, version: str) -> tuple[str, ...]:
 
 
 def _about_torch(said: Said) -> bool:
-    words = ("torch", "c10", "cudnn", "cublas", "nvidia")
+    words = ("torch", "c10", "cudnn", "cublas", "nvidia", "onnxruntime", "tensorflow")
     named = any(word in message.text.casefold() for message, _ in said for word in words)
     return named or any("importing _C:" in message.text for message, _ in said)
 

@@ -224,7 +224,7 @@ def cpu_wheel_on_windows(this: Check, case: Case) -> Iterator[Finding]:
     cause="cpu_wheel_pip",
     explains=SYMPTOMS,
     needs=("build_shown",),
-    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
+    hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch", "other_cpu_package"),
 )
 def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """A build of PyTorch without CUDA on a machine with an NVIDIA GPU.
@@ -238,13 +238,21 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     for that, and no CUDA toolkit is needed.
     """
     yield from _cpu_build(this, case, say("The index that was used, or a package that asked for it, gave a CPU build"))
+    other = case.said("other_cpu_package")
+    if other and cpu_build(case) is None:
+        yield this.finding(
+            say("{name} was installed in a build without CUDA", name=other[0][1].get("name") or say("A package")),
+            evidence=heard(other, 1),
+            fixes=(remedies.step(say("Install the build of that package that was made for CUDA, as its page says")),),
+            confidence="likely",
+        )
 
 
 @check(
     "EC326",
     "rocm-wrong-wheel",
     cause="rocm_wrong_wheel",
-    explains=(*SYMPTOMS, "EC202", "EC206", "EC301", "EC321", "EC322", "EC323"),
+    explains=(*SYMPTOMS, "EC202", "EC206", "EC301", "EC305", "EC321", "EC322", "EC323"),
     needs=("build_shown",),
     hears=("driver_missing", "driver_too_old", "already_satisfied", "rocm_build_replaced"),
 )

@@ -36,11 +36,12 @@ _WORDS = (
     "|jetson|sbatch|#pbs|#bsub|#$ -|secureboot|licence|license|fabric|kfd|gfx|.dll|proxy|pyqt|pyside|paddle"
     "|libcu|nvidia|::|_cpu_|cpuonly|channels:|server_hostname|secure boot|reject|satisf|exceed|reset|unreach"
     "|violation|unexpected|disconnect|handshake|socks|crc|corrupt|fatal|elf|already|bound to|paging|require"
-    "|unsupported|untrusted|revocation|known|provided|http|... done|podman|kind:|image:|srun|salloc|nerdctl"
-    "|kube|exit|capabilities|resolvepackage|0xc0|cuinit|library|ld-musl|rocm|rocr|miopen|hcc_|hsa_|opcode|err!"
-    "|zipfile|singularity|apptainer|referenced|rev_|rev |befehl|container|too old|unable|unavail|busy|gpu|torch"
-    "|python|driver|decompress|conda|pip|wheel|glibc|kernel|docker|slurm|openmp|packagenotfound"
-    "|missing in current"
+    "|unsupported|untrusted|revocation|known|provided|http|... done|outdated|from 'typing|tres=cpu"
+    "|resource_list|requested resources|podman|kind:|image:|srun|salloc|nerdctl|kube|exit|capabilities"
+    "|resolvepackage|0xc0|cuinit|library|ld-musl|rocm|rocr|miopen|hcc_|hsa_|opcode|err!|zipfile|singularity"
+    "|apptainer|referenced|rev_|rev |befehl|container|too old|unable|unavail|busy|gpu|torch|python|driver"
+    "|decompress|conda|pip|wheel|glibc|kernel|docker|slurm|openmp|packagenotfound|missing in current|zertifikat"
+    "|certificat|certificado|too slow"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

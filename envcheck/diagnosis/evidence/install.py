@@ -3,7 +3,7 @@
 import re
 
 from envcheck.diagnosis.evidence.draft import Draft
-from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.facts import Setting
 from envcheck.model.patterns import regex
 
@@ -12,6 +12,8 @@ _WHEEL = regex(
     r"-(?P<platform>[\w.]+?)\.whl"
 )
 _LOOKING = regex(r"^\s*Looking in (?P<kind>indexes|links): (?P<urls>\S.*)$")
+_PIP = regex(r"^\s{0,8}pip \d[\d.]{1,10} from \S.{1,300} \(python (?P<python>[23]\.\d{1,2})\)\s{0,4}$")
+"""What `pip --version` answers."""
 _CHOSEN = regex(
     r"^\s{0,8}(?:export |set |setx |\$env:|ENV |- )?(?P<tool>PIP|UV)_"
     r"(?P<key>(?:EXTRA_|DEFAULT_)?INDEX(?:_URL)?|FIND_LINKS)"
@@ -23,6 +25,10 @@ _SATISFIED = regex(
     r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+(?: \([^)]{0,80}\))? ?\((?P<version>[\w.+]+)\)"
 )
 _SHOW_NAME = regex(r"^\s{0,8}Name: (?P<name>torch(?:vision|audio)?)\s{0,8}$")
+_SHOW_FILTERED = regex(
+    r"\bpip3? show torch\s{0,3}\|\s{0,3}(?:findstr|grep|Select-String)\b[^|]{0,20}\bversion\W{0,3}$", re.IGNORECASE
+)
+"""Of what is shown only the version is left."""
 _SHOW_VERSION = regex(r"^\s{0,8}Version: (?P<version>\d[\w.+]{0,60})\s{0,8}$")
 _MACHINES = (("x86_64", "x86_64"), ("amd64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "arm64"))
 _OSES = (("win", "windows"), ("macosx", "macos"), ("manylinux", "linux"), ("linux", "linux"))
@@ -34,7 +40,10 @@ def read(page: Page, draft: Draft) -> None:
     shown: str | None = None
     for line in page.lines:
         shown = _show(line, shown, draft)
-        if "whl" in line.text:
+        pip = _PIP.match(line.text)
+        if pip:
+            draft.see("python.version", pip["python"], line, rank=5)
+        if "whl" in line.text and command_of(line.text) is None:
             _wheel(line, draft)
         looking = _LOOKING.match(line.text)
         if looking:
@@ -58,6 +67,8 @@ def read(page: Page, draft: Draft) -> None:
 
 def _show(line: Line, shown: str | None, draft: Draft) -> str | None:
     """`pip show torch`: the version stands right below the name."""
+    if _SHOW_FILTERED.search(line.text):
+        return "torch"
     name = _SHOW_NAME.match(line.text)
     version = _SHOW_VERSION.match(line.text) if shown else None
     if shown and version:

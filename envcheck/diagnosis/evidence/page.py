@@ -11,6 +11,8 @@ _ANSI = regex(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x
 _QUOTE = regex(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
 _WORKER = regex(r"^\s{0,4}\((?:\w{1,40} ){1,3}pid=\d{1,8}(?:, ip=[\d.]{7,15})?\) ?")
 """What Ray and vLLM put before each line of a worker."""
+_BUILDKIT = regex(r"^#\d{1,3} (?:\d{1,5}\.\d{1,3} |\[[^\]\n]{1,40}\] RUN (?P<command>(?=\S)))")
+"""What docker build puts before each line of a step, and before the step's command."""
 _FENCE = regex(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
 _STUCK_FENCE = regex(r"^\s{0,8}`{3,}(?=\S)|(?<=\S)\s?`{3,}\s{0,4}$")
 """A fence on the line of the text that it opens or closes."""
@@ -63,6 +65,7 @@ _REPORT_KEY = regex(
     r"|cuDNN version|CUDA_HOME|NVCC|CUDA Driver Version|Versions of relevant libraries|Python|sglang):\s)"
 )
 """Where the lines of a report began before somebody's quote made one of them."""
+_HINT = regex(r"^(?P<key>[\s*-]{0,8}[A-Za-z][\w /]{1,40}?) \(e\.g\.?,?[^)`\n]{0,60}\):")
 _ONE_LINE_REPORT, _FEW = 120, 5
 MAX_LINE = 4096
 HEAD, TAIL = 512 << 10, 256 << 10
@@ -196,7 +199,11 @@ def _plain(raw: str) -> str:
         # The way homes are written there tells the system.
         text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
     text = _WORKER.sub("", _QUOTE.sub("", text))
+    if text.startswith("#"):
+        text = _BUILDKIT.sub(r"\g<command>", text)
     text = _ENTRY.sub(r"\g<key>: \g<value>", _BANNER.sub("", text))
+    if "(e.g" in text:  # a form that was filled in keeps its hints
+        text = _HINT.sub(r"\g<key>:", text)
     if "|" in text:
         text = _ROW.sub(r"\g<key>: \g<value>", text)
     if _FENCE.match(text):

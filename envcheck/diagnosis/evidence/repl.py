@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 
 from envcheck.diagnosis.evidence.devices import card_seen
 from envcheck.diagnosis.evidence.draft import Draft
@@ -30,6 +31,7 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"torch\.cuda\.get_device_properties\([^)]{0,60}\)", "gpu.properties"),
         (r"torch\._C\._cuda_getDriverVersion\(\)", "driver.number"),
         (r"torch\.__file__", "torch.file"),
+        (r"torch\.__path__", "torch.file"),
         (r"sys\.version", "python.version"),
         (r"platform\.python_version\(\)", "python.version"),
         (r"sys\.executable", "python.path"),
@@ -61,6 +63,9 @@ _BETWEEN = regex(
 )
 _RETURNED = regex(r"^\W{0,4}(?:returns?|returned|output|result|prints?|返回|输出)\W{1,4}", re.IGNORECASE)
 _WORDS = regex(r"[rf]?(?P<quote>[\"'])(?P<said>[^\"'{}\n]{0,100})(?P=quote)")
+_ON_CUDA = regex(r"^\s{0,8}(?:tensor\(|\s{0,8}\[).{0,200}, device='cuda:\d{1,2}'\)")
+"""A tensor on the GPU, as torch prints it."""
+_SINGLE = regex(r"[\w.]{1,60}(?:\(\d?\))?")
 _TRUTH = regex(r"True|False")
 _FORMS = {
     "torch.version": regex(r"\d{1,2}\.\d{1,2}[\w.+]{0,40}"),
@@ -98,6 +103,8 @@ def read(page: Page, draft: Draft) -> None:
         elif "torch." in line.text or "cuda.is_available" in line.text:
             _told_below(page, position, draft)
             _told_beside(line, draft)
+        if _ON_CUDA.search(line.text):
+            draft.see("torch.cuda_available", True, line, rank=4)
         properties = _PROPERTIES.search(line.text)
         if properties:
             capability = f"{properties['major']}.{properties['minor']}"
@@ -206,7 +213,24 @@ def _pairs(questions: list[str], text: str) -> list[tuple[str, str]]:
         elif word["said"] and word["said"] in text:
             text = text.replace(word["said"], " ", 1)
     values = [text.strip()] if len(expressions) == 1 else text.split()
+    if len(values) > len(expressions):  # a value of several words comes later: those before it still stand in order
+        plain = list(takewhile(lambda one: _SINGLE.fullmatch(one) and not _fact_is_wide(one), expressions))
+        pairs = list(zip(plain, values, strict=False))
+        after = expressions[len(plain)] if len(plain) < len(expressions) else ""
+        name = re.match(r"[^(]{3,60}", " ".join(values[len(plain) :])) if _fact_of(after) == "gpu.name" else None
+        return [*pairs, (after, name[0].strip())] if name else pairs
     return list(zip(expressions, values, strict=True)) if len(values) == len(expressions) else []
+
+
+def _fact_is_wide(question: str) -> bool:
+    """Whether the answer may be of several words."""
+    return (_fact_of(question) or "") in (
+        "gpu.name",
+        "gpu.properties",
+        "gpu.capability",
+        "torch.arch_list",
+        "python.version",
+    )
 
 
 def _asked(code: str, *, interactive: bool) -> Iterator[list[str]]:
@@ -261,6 +285,7 @@ def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> 
     elif fact in ("torch.version", "python.version"):
         _version(fact, text, line, draft, rank)
     elif text != "None":
+        text = f"{text[2:-2]}/__init__.py" if fact == "torch.file" and text.startswith(("['", '["')) else text
         draft.see(fact, text, line, rank=rank)
         site = re.match(
             r".{0,300}(?:/\.local/lib/python3\.\d+|AppData[\\/]Roaming[\\/]Python[\\/]\w+)[\\/]site-packages", text

@@ -32,7 +32,7 @@ _SYSTEM_WORD = regex(
 )
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
 _MACOS = regex(
-    r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
+    r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|(?<!`)\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
     r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
     r"|\bApple M[1-9]\b"
     r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
@@ -64,6 +64,10 @@ _DRIVER_TOLD = regex(
     re.IGNORECASE,
 )
 _WIN_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE)
+_PLATFORM_NAME = regex(
+    r"\b[Pp]latform(?: version)?\W{1,4}"
+    r"(?P<name>(?:Linux-\d\S{4,80}-with-glibc[\d.]{1,6}|Windows-\d{1,2}\S{4,30}|macOS-\d\S{4,40}))"
+)
 _WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\.\d\.\d")
 """What Python's platform.platform() answers there."""
 _MSC = regex(r"\[MSC v\.\d{4}")
@@ -95,7 +99,7 @@ _AMD = regex(
 _MACHINE_ALONE = regex(r"^\s{0,4}(?P<machine>aarch64|arm64|x86_64|ppc64le)\s*$")
 _WSL_LISTING = regex(r"\bls\b[^\n|]{0,40}\s/usr/lib/wsl/lib/?\s*$")
 _ALPINE = regex(
-    r"\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b"
+    r"\bcp3\d{1,2}-\w{2,8}-musllinux_\d|\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b"
     r"|^\s*(?:[\w/~.-]{0,40} ?[#$] |RUN\s+)?apk add\b"
 )
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
@@ -127,7 +131,7 @@ _CARD_LABEL = regex(
     re.IGNORECASE,
 )
 _RADEON = regex(
-    r"^\W{0,8}(?:GPU|graphics(?:\scard)?|device|显卡)?(?:\s?\d{1,2})?\s{0,8}[:：=]?\s{0,8}(?P<name>(?:AMD\s)?Radeon\s(?:\(TM\)\s)?(?:RX|Pro|VII|Instinct|HD|R[579X])"
+    r"^\W{0,8}(?:\d{1,2}\.[\d.]{5,16}\s{1,20})?(?:GPU|graphics(?:\scard)?|device|显卡)?(?:\s?\d{1,2})?\s{0,8}[:：=]?\s{0,8}(?P<name>(?:AMD\s)?Radeon\s(?:\(TM\)\s)?(?:RX|Pro|VII|Instinct|HD|R[579X])"
     r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?\W*$",
     re.IGNORECASE,
 )
@@ -135,6 +139,11 @@ _TORCH_HEAD = regex(r"^\s{0,4}torch-(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:a0)?
 _TORCH_BARE = regex(
     r"^\W{0,8}(?P<version>[12]\.\d{1,2}\.\d{1,2}(?:\.(?:dev|post)\d+)?\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\W{0,4}$"
 )
+_PRINTED_ANSWER = regex(
+    r"^\s{0,4}(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)(?: (?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?|None))?"
+    r" (?P<answer>True|False)\s{0,4}$"
+)
+"""What a program printed of torch: its version, its CUDA, and whether CUDA is available."""
 _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
 
 
@@ -190,6 +199,9 @@ def _told(line: Line, draft: Draft) -> None:
     if word:
         family = {"w": "windows", "l": "linux", "m": "macos"}[word["name"][0].casefold()]
         draft.see("host.os", family, line, rank=2)
+    platform = _PLATFORM_NAME.search(line.text)
+    if platform:
+        draft.see("host.os_name", platform["name"], line, rank=3)
     kernel = _KERNEL.search(line.text)
     if kernel:
         draft.see("host.kernel", kernel["kernel"] or kernel["alone"], line, rank=4)
@@ -221,6 +233,15 @@ def _wsl_libraries(line: Line, page: Page, draft: Draft) -> None:
 def _mentioned(line: Line, draft: Draft) -> None:
     """Versions and cards in words of one's own: only where the line says little else."""
     text = line.text
+    printed = _PRINTED_ANSWER.match(text)
+    if printed:
+        draft.see("torch.version", printed["version"], line, rank=4)
+        draft.see("torch.installed", True, line)
+        draft.see("torch.imported", True, line)
+        draft.see("torch.cuda_available", printed["answer"] == "True", line, rank=5)
+        if printed["cuda"]:
+            draft.see("torch.cuda", None if printed["cuda"] == "None" else printed["cuda"], line, rank=5)
+            draft.see("torch.cuda_known", True, line, rank=5)
     build = None if _ASKED.search(text) else _TORCH_BUILD.search(text) or _TORCH_BARE.match(text)
     build = build or _TORCH_HEAD.match(text)
     label = None if build else _TORCH_LABEL.match(text)

@@ -55,6 +55,12 @@ _DRIVER_PACKAGE = regex(
 _DPKG = regex(
     r"^(?P<state>ii|rc|iU|iF)\s+(?P<name>(?:nvidia-|libnvidia-|linux-modules-nvidia-|cuda-drivers)[\w.:+-]*)\s+(?P<version>\S+)"
 )
+_DPKG_LOG = regex(
+    r"\binstall (?P<name>(?:nvidia-driver|libnvidia-compute|cuda-drivers)[\w.-]*):(?:amd64|arm64) \S+"
+    r" (?P<version>\d\S*)"
+    r"|^\s{0,4}(?P<chosen>(?:nvidia-driver|libnvidia-compute|cuda-drivers)[\w.-]*)(?::\w{3,8})?\s+install\s*$"
+)
+"""dpkg.log, and dpkg --get-selections."""
 _GFX = regex(r"\bamdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,4})|^\s*Name:\s+(?P<name>gfx[0-9a-f]{3,4})\b")
 MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
@@ -79,6 +85,9 @@ def read(page: Page, draft: Draft) -> None:
         package = _DPKG.match(line.text)
         if package and package["state"] == "ii" and len(packages) < MAX_PACKAGES:
             packages.append(f"{package['name']} {package['version']}")
+        chosen = _DPKG_LOG.search(line.text)
+        if chosen and len(packages) < MAX_PACKAGES:
+            packages.append(f"{chosen['name'] or chosen['chosen']} {chosen['version'] or ''}".strip())
     if packages:
         draft.see("nvidia.packages", tuple(packages), page.lines[0], rank=99)
 
