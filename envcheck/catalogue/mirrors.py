@@ -6,7 +6,7 @@ file of the same name takes the place of the shipped one.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Literal
 
@@ -198,7 +198,7 @@ def official() -> Mirror:
     return _read(os.path.join(mirrors_folder(), f"{OFFICIAL}.toml"), ours=True)
 
 
-def mirror_of(url: str, known: dict[str, Mirror]) -> Mirror | None:
+def mirror_of(url: str, known: Mapping[str, Mirror]) -> Mirror | None:
     """The mirror whose host `url` names, if any."""
     host = host_of(url)
     return next((one for one in known.values() if host in one.hosts), None)

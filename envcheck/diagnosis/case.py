@@ -216,6 +216,8 @@ class Case(Machine):
     def cuda_was_missed(self) -> bool:
         """Whether somebody asked torch for CUDA by hand and got False; a report that always asks does not count."""
         answers = self.facts.sightings.get("torch.cuda_available", ())
+        if any(one.value == "0" for one in self.facts.sightings.get("torch.device_count", ())):
+            return True
         return any(one.value == "False" and "CUDA available" not in (one.where or "") for one in answers)
 
     @cached_property

@@ -23,7 +23,7 @@ class OutsideRange(Plain, frozen=True):
 
 def outside_range(case: Machine) -> tuple[OutsideRange, ...]:
     """What pip, poetry, uv and conda's solver say, in that order."""
-    return (*_by_pip(case), *_by_poetry(case), *_by_uv(case), *_by_solver(case))
+    return (*_by_pip(case), *_by_poetry(case), *_by_uv(case), *_by_solver(case), *_by_pips_list(case))
 
 
 def _by_pip(case: Machine) -> Iterator[OutsideRange]:
@@ -57,6 +57,22 @@ def _by_solver(case: Machine) -> Iterator[OutsideRange]:
             lowest = min(bound for need in needs for bound in _bounds(need, ">"))
             too_old = have is not None and numbers(have) < lowest
             yield OutsideRange(message, groups, "pytorch", groups["need"], have, too_old, sure=have is not None)
+
+
+def _by_pips_list(case: Machine) -> Iterator[OutsideRange]:
+    """Releases that pip left out for their Python: of the one that was asked for, else of the last in the list."""
+    names = {id(message): groups for message, groups in (*case.said("unmet_other"), *case.said("none_of_other"))}
+    for message, groups in case.said("ignored_for_python"):
+        wanted = names.get(id(message), {})
+        rows = re.findall(r"(\d[\w.]*) Requires-Python ([<>=!~\d., ]+)", groups["list"])
+        needs = dict(rows)
+        need = needs.get(wanted.get("wanted", ""), rows[-1][1] if rows else "").strip(" ,;")
+        have = case.facts.python.version
+        if not wanted or not need or (wanted.get("wanted") and wanted["wanted"] not in needs):
+            continue
+        below = _bounds(need, "<")
+        too_old = any(numbers(have)[:2] < bound for bound in _bounds(need, ">")) if have else not below
+        yield OutsideRange(message, groups, wanted["name"], need, have, too_old, sure=have is not None)
 
 
 def _bounds(need: str, sign: str) -> list[tuple[int, ...]]:

@@ -65,6 +65,13 @@ def faults(case: Machine) -> Iterator[Verdict]:
 
 def _of_uv(case: Machine) -> Iterator[Verdict]:
     """What uv says in its own words: there is no version with that tag on the indexes that it asked."""
+    for message, _ in case.said("pdm_no_candidate"):
+        for _, groups in case.said("tag_in_project")[:1]:
+            one = Unmet(message, groups["version"], groups["local"], (), frozenset(), elsewhere=False)
+            builds = case.catalogue.builds()
+            rows = [build for build in builds if numbers(build.torch) == numbers(groups["version"])]
+            made = any(build.variant == groups["local"] for build in rows)
+            yield Verdict("index_not_used" if made else "index_tag_missing", "likely", one)
     for message, groups in case.said("uv_no_version"):
         asked, _, local = groups.get("spec", "").lstrip("=<>!~ ").partition("+")
         if not local or groups["name"] != "torch":
@@ -155,7 +162,7 @@ def _never_built(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
 
 def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None:
     """The release is listed: what is not is its build with the tag that was asked for."""
-    if not one.local or (one.local == "cpu" and not tags):
+    if not one.local:
         return None
     if f"{one.asked}+{one.local}" in one.offered:
         return None

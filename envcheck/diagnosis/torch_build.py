@@ -170,6 +170,10 @@ def _jetson(case: Case) -> _Found | None:
         return "certain", _shown(case)
     if case.cuda_available is False:
         return "likely", (saw("torch.cuda_available", "False", case.facts.torch.look),)
+    listed = package(case, "torch")
+    plain = listed is not None and not listed.build and re.fullmatch(r"[\d.]+", listed.version or "")
+    if case.pasted and listed is not None and plain and not case.cuda_available:  # NVIDIA's own say nv or a commit
+        return "possible", (saw("packages[torch]", listed.version or "", "interpreter"),)
     return None
 
 
@@ -269,11 +273,11 @@ def _aarch64(case: Case) -> _Found | None:
 
 def _default_of_arm(case: Case) -> str | None:
     """The release that pip lists, when the default index has nothing but a CPU build of it for Arm."""
-    listed = package(case, "torch")
-    if listed is None or listed.build or case.facts.host.jetson or not case.pasted:
+    listed, version = package(case, "torch"), case.torch_version
+    if (listed and listed.build) or case.facts.host.jetson or not case.pasted:
         return None
-    rows = [one for one in case.catalogue.builds() if one.torch == listed.version and one.machine == "aarch64"]
-    return listed.version if {one.variant for one in rows if one.on_default_index} == {"cpu"} else None
+    rows = [one for one in case.catalogue.builds() if one.torch == version and one.machine == "aarch64"]
+    return version if {one.variant for one in rows if one.on_default_index} == {"cpu"} else None
 
 
 def _small_wheel(case: Case, told: Said) -> _Found | None:

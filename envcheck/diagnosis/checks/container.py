@@ -97,7 +97,7 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 
 def _started_without(case: Case) -> Said:
     """A command that starts a container without GPUs counts when something inside missed one."""
-    missed = _missed(case)
+    missed = () if case.said("container_lost_gpu_cgroup") else _missed(case)
     given = (case.variable("CUDA_VISIBLE_DEVICES") or "")[:1].isdigit()
     handed_out = case.scheduler == "slurm" and given and not case.listed
     if not missed or handed_out or case.said("container_toolkit_missing"):
@@ -301,7 +301,8 @@ def _asked_for_none(case: Case) -> Said:
         return tuple((one, {}) for one in case.facts.messages if "srun" in one.text)[:1]
     if asked or not missed or not case.pasted or case.scheduler != "slurm" or case.listed:
         return asked if missed else ()
-    said = next((found for slug in (*_MISSED, "module_not_loaded") if (found := case.said(slug))), ())
+    slugs = (*_MISSED, "module_not_loaded", "gpu_init_failed")
+    said = next((found for slug in slugs if (found := case.said(slug))), ())
     return () if any("--gres" in one.text or "--gpus" in one.text for one in case.facts.messages) else said
 
 

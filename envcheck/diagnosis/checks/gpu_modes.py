@@ -130,7 +130,7 @@ def unified_memory(this: Check, case: Case) -> Iterator[Finding]:
     "vgpu-not-licensed",
     cause="vgpu_license_or_driver",
     needs=("listed",),
-    hears=("vgpu_license_or_driver",),
+    hears=("vgpu_license_or_driver", "operation_not_supported"),
     explains=(*NO_CUDA, "EC408", "EC404"),
 )
 def vgpu_not_licensed(this: Check, case: Case) -> Iterator[Finding]:
@@ -146,17 +146,18 @@ def vgpu_not_licensed(this: Check, case: Case) -> Iterator[Finding]:
     told, status = case.said("vgpu_license_or_driver"), case.nvml_status(23, 27)
     virtual = [gpu for gpu in case.listed or () if gpu.virtual or _is_grid(gpu.name)]
     works = bool(case.cuda_available) and all(card.kernel_ok is not False for card in case.cards)
-    refused = virtual and not works and (status or case.said("exclusive_mode"))
+    answers = case.said("exclusive_mode") or case.said("operation_not_supported")
+    refused = virtual and (status or (answers and not works) or case.said("operation_not_supported"))
     if not told and not refused:
         return
-    severity: Severity = "warning" if works else "error"
+    severity: Severity = "warning" if works and not answers else "error"
     yield this.finding(
         say("The virtual GPU is not licensed, or its driver does not fit the host's"),
         evidence=(
             *(fact(f"nvidia.gpus[{gpu.index}].name", gpu.name, gpu.look) for gpu in virtual[:1]),
             *((exhibits.status(status),) if status else ()),
             *heard(told),
-            *heard(case.said("exclusive_mode"), 1),
+            *heard(answers, 1),
         ),
         fixes=_licence(case),
         severity=severity,

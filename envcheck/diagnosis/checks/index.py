@@ -71,7 +71,16 @@ def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
             confidence=verdict.confidence,
         )
         return
-    looks = (_no_folder, _never_built, _absent_wheel, _no_page, _pip_spelling, _rocm_index_lacks)
+    looks = (
+        _no_folder,
+        _never_built,
+        _absent_wheel,
+        _no_page,
+        _pip_spelling,
+        _no_conda_tag,
+        _rocm_index_lacks,
+        _other_tag,
+    )
     absent = next((found for look in looks if (found := look(case)) is not None), None)
     if absent is not None:
         title, said, confidence = absent
@@ -119,6 +128,27 @@ def _pip_spelling(case: Case) -> _Absent | None:
     version = said[0][1]["version"]
     title = say("conda's channels know no version {version}: only pip's builds are named so", version=version)
     return title, said, "likely"
+
+
+def _no_conda_tag(case: Case) -> _Absent | None:
+    """`pytorch-cuda=12.2`: conda's channels have no such CUDA."""
+    said = case.said("conda_cuda_tag")
+    if not said or not case.said("conda_not_found") or case.on_macos:
+        return None
+    name, version = said[0][1]["name"], said[0][1]["version"]
+    return say("conda's channels have no {name} {version}", name=name, version=version), said, "likely"
+
+
+def _other_tag(case: Case) -> _Absent | None:
+    """Another package whose release is listed, with tags of other CUDA versions."""
+    for message, groups in case.said("unmet_other"):
+        release = re.split(r"\.post|\+", groups["wanted"])[0]
+        offered = [word for word in re.split(r"[,\s]+", groups["versions"]) if word]
+        tagged = [one for one in offered if one.startswith((f"{release}.post", f"{release}+"))]
+        if release != groups["wanted"] and tagged:
+            asked_for = f"{groups['name']}=={groups['wanted']}"
+            return say("The index has no {asked}", asked=asked_for), ((message, groups),), "likely"
+    return None
 
 
 def _rocm_index_lacks(case: Case) -> _Absent | None:

@@ -1,8 +1,10 @@
 """EC630 to EC639: an installer could not reach its server, or could not keep what it got."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
-from envcheck.catalogue.software import limit
+from envcheck.catalogue.mirrors import OFFICIAL, Mirror, mirror_of
+from envcheck.catalogue.software import address, limit
 from envcheck.diagnosis import environments, remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
@@ -173,6 +175,7 @@ def host_unreachable(this: Check, case: Case) -> Iterator[Finding]:
     host = next((groups["host"] for _, groups in said if groups.get("host")), None)
     yield this.finding(
         say("{host} cannot be reached", host=host) if host else say("The package server cannot be reached"),
+        cause=_of_mirror(case) if said else None,
         evidence=(*heard(said, 1), *(_reached(one) for one in failed[:2])),
         fixes=(
             remedies.step(say("Check the network and its name server (DNS) of this machine or container")),
@@ -221,6 +224,7 @@ def connection_reset(this: Check, case: Case) -> Iterator[Finding]:
     if said:
         yield this.finding(
             say("The connection to the package server broke off"),
+            cause=_of_mirror(case),
             evidence=heard(said, 1),
             fixes=(remedies.step(say("Run the command again")), _mirror(case)),
         )
@@ -293,6 +297,20 @@ def mirror_connection_failed(this: Check, case: Case) -> Iterator[Finding]:
             remedies.command(case, say("Drop its cached indexes"), "conda", "clean", "-i", "-y"),
         ),
     )
+
+
+def _is_mirror(url: str, known: Mapping[str, Mirror]) -> bool:
+    found = mirror_of(url, known)
+    return found is not None and found.name != OFFICIAL
+
+
+def _of_mirror(case: Case) -> str | None:
+    """The cause where the server that does not answer is a mirror that pip was told to ask: others may answer."""
+    indexes = (one.value for one in case.facts.settings or () if one.tool == "pip" and one.key == "index-url")
+    known = case.catalogue.mirrors()
+    parts = [part for value in indexes for part in re.split(r"[,\s]+", value) if "://" in part]
+    named = any(address(part) or _is_mirror(part, known) for part in parts)
+    return "mirror_connection_failed" if named and case.pasted else None
 
 
 @check("EC637", "hash-mismatch", cause="hash_mismatch", needs=("anything_said",))

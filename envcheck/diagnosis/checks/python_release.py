@@ -7,6 +7,7 @@ from envcheck.diagnosis import environments, unmet
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import interpreter, spoken
+from envcheck.model.facts import Message
 from envcheck.model.report import Finding
 from envcheck.model.text import Text, say
 from envcheck.model.versions import minor, numbers
@@ -38,7 +39,7 @@ def _outside(case: Case) -> int:
     "python-too-old",
     cause="python_too_old",
     needs=("python_version",),
-    hears=("unmet_torch", "wheels_for_pythons", "python_of_newer_code"),
+    hears=("unmet_torch", "wheels_for_pythons", "python_of_newer_code", "conda_python", "conda_python_need"),
     explains=("EC300",),
 )
 def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
@@ -62,13 +63,23 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
             confidence=reason.confidence,
         )
         return
+    for message, served, have in _pythons_of_conda(case):
+        if numbers(have)[:2] < min(served):
+            yield this.finding(
+                say("Python is too old for {torch}", torch="pytorch"),
+                why=say("the installer found no wheel of that release for this Python"),
+                evidence=(spoken(message, {"have": f"python={have}"}),),
+                fixes=environments.new_environment(case, ".".join(str(part) for part in max(served))),
+                confidence="likely",
+            )
+            return
     for message, groups in case.said("python_of_newer_code"):
-        have = case.facts.python.version
+        here = case.facts.python.version
         yield this.finding(
-            say("The program is written for a newer Python than {version}", version=minor(have))
-            if have
+            say("The program is written for a newer Python than {version}", version=minor(here))
+            if here
             else say("The program is written for a newer Python"),
-            evidence=(spoken(message, groups), *((interpreter(case.facts.python),) if have else ())),
+            evidence=(spoken(message, groups), *((interpreter(case.facts.python),) if here else ())),
             fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
             confidence="likely",
         )
@@ -98,7 +109,15 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
     cause="python_too_new",
     needs=("python_version",),
     explains=("EC300",),
-    hears=("unmet_torch", "wheels_for_pythons", "wheel_of_other_platform", "conda_python", "conda_reads_3_10"),
+    hears=(
+        "unmet_torch",
+        "unmet_other",
+        "wheels_for_pythons",
+        "wheel_of_other_platform",
+        "conda_python",
+        "conda_python_need",
+        "conda_reads_3_10",
+    ),
 )
 def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
     """Python is too new for the wanted torch.
@@ -126,6 +145,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
     yield from _said_by_uv(this, case)
     yield from _said_by_conda(this, case)
     yield from _wheel_of_older_python(this, case)
+    yield from _other_starts_later(this, case)
     if not case.torch_imported and _outside(case) > 0 and not case.facts.python.free_threaded:
         yield this.finding(
             say(
@@ -135,6 +155,30 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
             fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
             confidence="likely",
         )
+
+
+def _pythons_of_conda(case: Case) -> Iterator[tuple[Message, list[tuple[int, ...]], str]]:
+    """What conda says of pytorch's builds: the Pythons that they need, and the one that is there."""
+    for message, groups in (*case.said("conda_python"), *case.said("conda_python_need")):
+        served = [numbers(text) for text in re.findall(r">=(\d\.\d{1,2})", groups["need"])]
+        have = groups.get("have") or case.facts.python.version
+        if served and have:
+            yield message, served, have
+
+
+def _other_starts_later(this: Check, case: Case) -> Iterator[Finding]:
+    """Of a package beside torch pip lists only releases newer than the one that was asked for."""
+    for message, groups in case.said("unmet_other"):
+        offered = [numbers(word) for word in re.split(r"[,\s]+", groups["versions"]) if word[:1].isdigit()]
+        if offered and numbers(groups["wanted"]) < min(offered):
+            yield this.finding(
+                say("Python is too new for {torch}", torch=f"{groups['name']}{groups['relation']}{groups['wanted']}"),
+                why=say("the installer found no wheel of that release for this Python"),
+                evidence=(spoken(message), *((interpreter(case.facts.python),) if case.facts.python.version else ())),
+                fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
+                confidence="likely",
+            )
+            return
 
 
 def _said_by_conda(this: Check, case: Case) -> Iterator[Finding]:
@@ -147,13 +191,12 @@ def _said_by_conda(this: Check, case: Case) -> Iterator[Finding]:
             confidence="likely",
         )
         return
-    for message, groups in case.said("conda_python"):
-        served = [numbers(text) for text in re.findall(r">=(\d\.\d{1,2})", groups["need"])]
-        if served and numbers(groups["have"]) > max(served):
+    for message, served, have in _pythons_of_conda(case):
+        if numbers(have)[:2] > max(served):
             yield this.finding(
                 say("Python is too new for {torch}", torch="pytorch"),
                 why=say("the installer found no wheel of that release for this Python"),
-                evidence=(spoken(message, {"have": f"python={groups['have']}"}),),
+                evidence=(spoken(message, {"have": f"python={have}"}),),
                 fixes=environments.new_environment(case, ".".join(str(part) for part in max(served))),
                 confidence="likely",
             )

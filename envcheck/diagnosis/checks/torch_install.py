@@ -18,7 +18,14 @@ _IMPORT = ("EC311", "EC313", "EC315", "EC331", "EC332", "EC333", "EC4")
 _USER_SITE = regex(
     r"[\\/]AppData[\\/](?:Roaming[\\/]Python|Local[\\/]Packages)[\\/]|[\\/]\.local[\\/]lib[\\/]python3\.\d{1,2}[\\/]"
 )
-_MIXED = ("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch")
+_MIXED = (
+    "win127_mixed_dlls",
+    "mkl_symbol",
+    "nccl_mismatch",
+    "ld_library_path_shadow",
+    "torchvision_mismatch",
+    "already_satisfied",
+)
 """What is said when files of two installations meet."""
 
 
@@ -48,9 +55,9 @@ def _mixes_in_user_site(text: str) -> bool:
     "user-site-shadow",
     severity="warning",
     cause="user_site_shadow",
-    explains=("EC303", "EC305", "EC312", "EC318", "EC319", "EC349", *_IMPORT),
+    explains=("EC303", "EC305", "EC309", "EC312", "EC318", "EC319", "EC349", *_IMPORT),
     needs=("build_shown",),
-    hears=("win127_mixed_dlls", "mkl_symbol", "nccl_mismatch", "ld_library_path_shadow", "torchvision_mismatch"),
+    hears=_MIXED,
 )
 def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is taken from the user's own packages, not from the environment.
@@ -64,7 +71,8 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     What to do: remove that torch, or keep the user's folder out with `PYTHONNOUSERSITE=1`.
     """
     python, torch = case.facts.python, case.facts.torch
-    in_user_site = _below(torch.file, python.user_site)
+    beside_conda = case.pasted and package(case, "pytorch") is not None and _USER_SITE.search(f"{torch.file}/")
+    in_user_site = _below(torch.file, python.user_site) or bool(beside_conda)
     inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
     words, suspected = _user_site_words(case), False
     if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
@@ -126,10 +134,12 @@ def torch_twice(this: Check, case: Case) -> Iterator[Finding]:
     both = _twice(case)
     if not both:
         return
+    mixed = case.said("win127_mixed_dlls")
     works = case.torch_imported is True and not case.said("torchvision_mismatch")
     remove_conda = remedies.command(case, say("Remove conda's copy"), "conda", "remove", "-y", "--force", "pytorch")
     yield this.finding(
         say("torch is installed twice in one environment"),
+        cause="win127_mixed_dlls" if mixed else None,
         evidence=tuple(
             fact(
                 f"packages[{one.name}]",

@@ -78,7 +78,7 @@ def _cpu_build(this: Check, case: Case, why: Text, fixes: tuple[Fix, ...] = ()) 
     "EC325",
     "jetson-generic-wheel",
     cause="jetson_generic_wheel",
-    explains=SYMPTOMS,
+    explains=(*SYMPTOMS, "EC305"),
     needs=("build_shown",),
     hears=("not_compiled_with_cuda", "cuda_extension_on_cpu_torch"),
 )
@@ -290,6 +290,8 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         shown += heard(case.said("amd_variables"), 1)
     elif lost:
         confidence, shown = "likely", heard(lost, 1)
+    elif gpu is not None and case.pasted and known is None and case.cuda_available is False and not nvidia_seen(case):
+        confidence, shown = "possible", (gpu,)
     elif asked_for and _kept(case):
         confidence = "likely"
         shown = (fact("messages", asked_for, "text"), *heard(_kept(case), 1))

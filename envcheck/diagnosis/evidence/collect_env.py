@@ -36,6 +36,7 @@ _LINUX = regex(
     r"|Amazon|Oracle|Kali|Gentoo|NixOS|Alpine|elementary|Deepin|UOS|Kylin|EulerOS|openEuler|TencentOS|Anolis)\b",
     re.IGNORECASE,
 )
+_ERROR = regex(r"\berror: |\bcan't open file\b|\bcommand not found\b|No such file or directory")
 _BITS = regex(r"\((?P<bits>32|64)-bit runtime\)")
 
 
@@ -51,8 +52,9 @@ def read(page: Page, draft: Draft) -> None:
         if match is None:
             continue
         handler = _KEYS.get(" ".join(match["key"].casefold().split()))
-        if handler is not None:
-            handler(Entry(match["value"].strip().strip("*`").strip(), line, draft, page))
+        value = match["value"].strip().strip("*`").strip()
+        if handler is not None and not _ERROR.search(value):  # `python: symbol lookup error: ...` is no entry
+            handler(Entry(value, line, draft, page))
             page.take(line)
 
 

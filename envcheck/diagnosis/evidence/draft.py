@@ -41,7 +41,8 @@ _WORDS = (
     "|resolvepackage|0xc0|cuinit|library|ld-musl|rocm|rocr|miopen|hcc_|hsa_|opcode|err!|zipfile|singularity"
     "|apptainer|referenced|rev_|rev |befehl|container|too old|unable|unavail|busy|gpu|torch|python|driver"
     "|decompress|conda|pip|wheel|glibc|kernel|docker|slurm|openmp|packagenotfound|missing in current|zertifikat"
-    "|certificat|certificado|too slow"
+    "|certificat|certificado|too slow|available devices are| -> python|able to be loaded|status=4|cudnn|qsub"
+    "|faulting module|%matplotlib|call to cu|numpy|ignored the following|explicitly assigned|runtimes|4/ill"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

@@ -18,7 +18,8 @@ _ASSIGN = regex(
     r"\s{0,2}(?P<value>\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|[^\s`;]{0,500})"
 )
 _ENVIRON = regex(
-    rf"environ\[[\"'](?P<name>{_NAMES})[\"']\]\s{{0,2}}=\s{{0,2}}(?:str\()?[\"'](?P<value>[^\"'\n]{{0,500}})[\"']"
+    rf"environ\[[\"'](?P<name>{_NAMES})[\"']\]"
+    r"(?:: (?P<shown>-?[\w,-]{0,200})\s*$|\s{0,2}=\s{0,2}(?:str\()?[\"'](?P<value>[^\"'\n]{0,500})[\"'])"
 )
 _ECHOES = regex(rf"\$\{{?({_NAMES})\b")
 _ECHO = regex(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b")
@@ -27,10 +28,16 @@ _ECHO = regex(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b"
 def read(page: Page, draft: Draft) -> None:
     """The first value of each variable stands. A line that sets one stays a message or a command."""
     for position, line in enumerate(page.lines):
-        if "=" not in line.text and "echo" not in line.text and "printenv" not in line.text:
+        if (
+            "=" not in line.text
+            and "environ[" not in line.text
+            and "echo" not in line.text
+            and "printenv" not in line.text
+        ):
             continue
         for match in (*_ENVIRON.finditer(line.text), *_ASSIGN.finditer(line.text)):
-            _seen(match["name"], match["value"].strip("\"'"), line, draft)
+            value = match["value"] if match["value"] is not None else match["shown"]
+            _seen(match["name"], value.strip("\"'"), line, draft)
         echo = _ECHO.match(command_of(line.text) or line.text.strip())
         if echo and position + 1 < len(page.lines):
             below = page.lines[position + 1]

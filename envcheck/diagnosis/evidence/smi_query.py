@@ -164,6 +164,7 @@ def _csv(page: Page, draft: Draft) -> None:
             fields, count = [_field(cell) for cell in cells], 0
             page.take(line)
             continue
+        lost = "[GPU is lost]" in line.text  # the line stays a message, too
         row = _row(cells, fields) if fields else None
         if row is None:
             fields = []
@@ -171,7 +172,8 @@ def _csv(page: Page, draft: Draft) -> None:
         if row is not None:
             _csv_row(row, count, line, draft)
             count += 1
-            page.take(line)
+            if not lost:
+                page.take(line)
 
 
 def _field(cell: str) -> str | None:

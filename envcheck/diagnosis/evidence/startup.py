@@ -42,6 +42,7 @@ _WARP = regex(
     r"\((?:\d{1,4} GiB, )?sm_(?P<major>\d{1,2})(?P<minor>\d)\b"
 )
 """NVIDIA Warp's list of devices."""
+_ON_CARD = regex(r"\bdevice cuda(?::\d)? \((?P<name>NVIDIA [\w .-]{2,50})\)")
 _USED = regex(
     r"\b[Uu]sing (?:torch )?device:? (?:cuda(?::\d)? )?\(?"
     r"(?P<name>(?:NVIDIA|GeForce|Tesla|Quadro|AMD) [\w .()-]{2,50}?)\)?\s{0,8}$"
@@ -75,6 +76,10 @@ def _devices(line: Line, draft: Draft, *, counted: bool) -> None:
     device = _DEVICE.search(line.text)
     if device:
         card_seen(device["name"].strip(), line, draft)
+    on_card = _ON_CARD.search(line.text)
+    if on_card:
+        card_seen(on_card["name"], line, draft)
+        draft.see("torch.cuda_available", True, line, rank=2)
     used = _USED.search(line.text)
     if used:
         card_seen(used["name"].strip(), line, draft)

@@ -35,15 +35,19 @@ _MACOS = regex(
     r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|(?<!`)\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
     r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
     r"|\bApple M[1-9]\b"
-    r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
+    r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|/Library/Frameworks/Python\.framework\b"
 )
+_ZSH = regex(
+    r"^\s*(?:\([\w.-]+\)\s)?[\w.-]{1,64}:[~/]\S{0,80} [\w.-]{1,32}\$ \S|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
+)
+"""The prompts of macOS' shells: its bash of old, and zsh, which others use, too."""
 _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
     r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}"
     r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b"
 )
 _DOCKER_RUN = regex(
-    r"^\W{0,4}(?:sudo )?"
+    r"\bUsing Docker executor with image |^\W{0,4}(?:sudo )?"
     r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b|--container-image\b"
     r"|^\W{0,4}(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b"
 )
@@ -63,7 +67,9 @@ _DRIVER_TOLD = regex(
     r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{1,3})?)\W{0,4}$",
     re.IGNORECASE,
 )
-_WIN_32 = regex(r"[\\/]python3\d{1,2}-32[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE)
+_WIN_32 = regex(
+    r"[\\/]python3\d{1,2}(?:-32|_86)[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE
+)
 _PLATFORM_NAME = regex(
     r"\b[Pp]latform(?: version)?\W{1,4}"
     r"(?P<name>(?:Linux-\d\S{4,80}-with-glibc[\d.]{1,6}|Windows-\d{1,2}\S{4,30}|macOS-\d\S{4,40}))"
@@ -99,7 +105,8 @@ _AMD = regex(
 _MACHINE_ALONE = regex(r"^\s{0,4}(?P<machine>aarch64|arm64|x86_64|ppc64le)\s*$")
 _WSL_LISTING = regex(r"\bls\b[^\n|]{0,40}\s/usr/lib/wsl/lib/?\s*$")
 _ALPINE = regex(
-    r"\bcp3\d{1,2}-\w{2,8}-musllinux_\d|\bAlpine Linux\b|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b"
+    r"\bcp3\d{1,2}-\w{2,8}-musllinux_\d|\bAlpine Linux\b|/etc/alpine-release\b"
+    r"|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b"
     r"|^\s*(?:[\w/~.-]{0,40} ?[#$] |RUN\s+)?apk add\b"
 )
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
@@ -130,8 +137,10 @@ _CARD_LABEL = regex(
     rf"(?P<name>{_CARD})\W{{0,3}}(?:\(?\d{{1,3}}\s?GB\)?(?:\sVRAM)?)?\W{{0,3}}$",
     re.IGNORECASE,
 )
+_ROCM_SMI = regex(r"\bROCm System Management Interface\b|^\s{0,8}KFD_ID: \d{1,8}\s*$")
+"""The head of rocm-smi's table, and a row of amd-smi list."""
 _RADEON = regex(
-    r"^\W{0,8}(?:\d{1,2}\.[\d.]{5,16}\s{1,20})?(?:GPU|graphics(?:\scard)?|device|显卡)?(?:\s?\d{1,2})?\s{0,8}[:：=]?\s{0,8}(?P<name>(?:AMD\s)?Radeon\s(?:\(TM\)\s)?(?:RX|Pro|VII|Instinct|HD|R[579X])"
+    r"^\W{0,8}(?:(?:OK|\d{1,2}\.[\d.]{5,16})\s{1,20})?(?:GPU|graphics(?:\scard)?|device|显卡)?(?:\s?\d{1,2})?\s{0,8}[:：=]?\s{0,8}(?P<name>(?:AMD\s)?Radeon\s(?:\(TM\)\s)?(?:RX|Pro|VII|Instinct|HD|R[579X])"
     r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?\W*$",
     re.IGNORECASE,
 )
@@ -149,6 +158,7 @@ _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-ur
 
 _MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] = (
     (_MACOS, (("host.os", "macos", 3),)),
+    (_ZSH, (("host.os", "macos", 1),)),
     (_CONTAINER, (("host.container", "docker", 3),)),
     (_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
     (_SLURM, (("host.scheduler", "slurm", 3),)),
@@ -270,6 +280,8 @@ def _mentioned(line: Line, draft: Draft) -> None:
     if capability and len(draft.gpus) < 2:
         known = capability["whole"] or f"{capability['major']}.{capability['minor']}"
         draft.gpu(min(draft.gpus, default=0), line, compute_capability=known)
+    if _ROCM_SMI.search(text) and not draft.best("amd.gpus"):
+        amd_seen("AMD GPU", line, draft)
     radeon = _RADEON.match(text) or _AMD.search(text)
     if radeon and not draft.best("amd.gpus"):
         amd_seen(f"{radeon['name']} {radeon.groupdict().get('gfx') or ''}", line, draft)

@@ -15,7 +15,7 @@ _NVRM = regex(
     r"(?:\s+Kernel Module)?\s+(?P<version>\d{3}\.\d+(?:\.\d+)?)"
 )
 _NVCC = regex(r"Cuda compilation tools, release (?P<release>\d+\.\d+)(?:, V(?P<version>[\d.]+))?")
-_UNAME = regex(r"^\s*Linux \S+ (?P<kernel>\d+\.\d+\S*) .*?\b(?P<machine>x86_64|aarch64|ppc64le|i686)\b")
+_UNAME = regex(r"^\s*Linux (?:\S+ )?(?P<kernel>\d+\.\d+\S*) (?:.*?\b)?(?P<machine>x86_64|aarch64|ppc64le|i686)\b")
 _OS_RELEASE = regex(r"^\s*(?:PRETTY_NAME=\"?|Description:\s+)(?P<name>[^\"\n]{2,80})\"?\s*$")
 _DISTRIBUTION = regex(
     r"^\s*(?P<name>(?:Ubuntu|Debian GNU/Linux|Fedora(?: Linux)?|CentOS(?: Linux| Stream)?|Arch Linux|Rocky Linux"

@@ -23,11 +23,11 @@ _SITE_WINDOWS = regex(
 _UV_PYTHON = regex(r"`cpython-(?P<version>3\.\d{1,2}\.\d{1,2})-(?P<os>windows|linux|macos)-")
 _DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
 _TOOLS_OWN = regex(r"/pipx/(?:venvs|shared)/|/uv/tools/|/pypoetry/|/\.poetry/|/poetry/(?:core|installation)/")
-_USER_SITE = regex(r"[\\/]AppData[\\/]Roaming[\\/]Python[\\/]|/\.local/lib/python")
 _TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
 _PYTHON_BANNER = regex(
     r"^\s*Python (?P<version>3\.\d{1,2}\.\d{1,2}) (?P<rest>[|(].*)$|^\s*Python (?P<alone>3\.\d{1,2}(?:\.\d{1,2})?)\s*$"
 )
+_CONDAS_PYTHON = regex(r"^\s{0,8}Your python: python=?=(?P<version>\d\.\d{1,2})\s*$")
 _BUILT = (
     (re.compile(r"^\s{0,40}-?\s{0,8}CUDA Runtime (?P<value>\d+\.\d+)"), "torch.cuda"),
     (re.compile(r"\bCUDA_VERSION=(?P<value>\d+\.\d+)"), "torch.cuda"),
@@ -36,11 +36,13 @@ _BUILT = (
     (re.compile(r"^\s{0,40}-?\s{0,8}CuDNN (?P<value>\d+\.\d+(?:\.\d+)?)"), "torch.cudnn"),
     (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
 )
+_WITHOUT_CUDA = regex(r"\bUSE_CUDA=(?:OFF|0)\b(?!.*USE_ROCM=(?:ON|1)\b)")
 _NOT_COMPILED = regex(r"Torch not compiled with CUDA enabled")
 _BUILT_WITHOUT = regex(r"torch\b[^\n]{0,30}\bbuilt with CUDA\??\s{0,2}[:=]?\s{0,2}(?:False|No)\b", re.IGNORECASE)
 _UNAVAILABLE = regex(
     r"\b(?:CUDA|GPU)(?: device| support)? (?:is (?:not|un)|isn't |not |must be )[ ]?ava(?:il|li)able\b"
-    r"|\bTorch is not able to use GPU\b",
+    r"|\bTorch is not able to use GPU\b|can only be used on CUDA devices|we were unable to detect it\b"
+    r"|does not support the current version of Torch/CUDA|only supported with GPUs, no GPUs found",
     re.IGNORECASE,
 )
 _NO_MODULE = regex(r"No module named '?torch'?(?:\s|$|\.$|;)")
@@ -93,6 +95,9 @@ def _build(line: Line, draft: Draft) -> None:
             line,
             rank=6,
         )
+    if "USE_CUDA=O" in line.text and _WITHOUT_CUDA.search(line.text):
+        draft.see("torch.variant", "cpu", line, rank=5)
+        draft.see("torch.cuda_known", True, line, rank=5)
     if _NOT_COMPILED.search(line.text):
         draft.see("torch.cuda_known", True, line, rank=2)
         draft.see("torch.imported", True, line, rank=2)
@@ -115,6 +120,9 @@ def _paths(line: Line, draft: Draft) -> None:
         draft.see("python.bits", int(bits[1]) if bits else None, line)
         if "MSC v." in line.text:
             draft.see("host.os", "windows", line, rank=6)
+    condas = _CONDAS_PYTHON.match(line.text)
+    if condas:
+        draft.see("python.version", condas["version"], line, rank=6)
     managed = _UV_PYTHON.search(line.text)
     if managed:
         draft.see("python.version", managed["version"], line, rank=4)
