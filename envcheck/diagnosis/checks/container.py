@@ -6,6 +6,7 @@ from envcheck.diagnosis import exhibits, remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA, closed_to_user, refused_to_user
+from envcheck.diagnosis.checks.driver_versions import told_elsewhere
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.torch_build import is_jetson
@@ -62,7 +63,7 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
     "EC204",
     "container-without-gpu",
     cause="container_no_gpu",
-    hears=("container_no_gpu", "docker_without_gpus", "nvidia_libs_missing", *_MISSED),
+    hears=("container_no_gpu", "docker_without_gpus", "nvidia_libs_missing", "driver_too_old", *_MISSED),
     needs=("in_container", "nodes"),
     explains=(*NO_CUDA, "EC202", "EC213", "EC216", "EC244", "EC320"),
 )
@@ -79,7 +80,9 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     """
     told = case.said("container_no_gpu") or _started_without(case) or _board_without_libraries(case)
     lacking = _lacking(case)
-    outside = case.pasted and case.said("docker_without_gpus")  # a table beside it is then the host's
+    outside = case.pasted and (
+        case.said("docker_without_gpus") or told_elsewhere(case)
+    )  # a table beside it is then the host's
     if case.cuda_available or (case.listed and not lacking and not outside) or not (told or lacking):
         return
     capabilities = case.variable("NVIDIA_DRIVER_CAPABILITIES")
@@ -102,7 +105,8 @@ def _started_without(case: Case) -> Said:
     handed_out = case.scheduler == "slurm" and given and not case.listed
     if not missed or handed_out or case.said("container_toolkit_missing"):
         return ()
-    inside = case.in_container or (case.said("about_a_container") and not case.listed)
+    outside = case.listed and not told_elsewhere(case)
+    inside = case.in_container or (case.said("about_a_container") and not outside)
     inside = case.pasted and inside and not case.facts.host.wsl and case.build_kind in (None, "cuda")
     return case.said("docker_without_gpus") or (missed if inside else ())
 
@@ -114,7 +118,7 @@ def _board_without_libraries(case: Case) -> Said:
 
 def _missed(case: Case) -> Said:
     """What was said where a GPU or its driver was missed; a bare answer of torch counts where nothing was said."""
-    said = next((found for slug in _MISSED if (found := case.said(slug))), ())
+    said = next((found for slug in _MISSED if (found := case.said(slug))), ()) or told_elsewhere(case)
     return said or (case.said("docker_without_gpus") if case.cuda_available is False else ())
 
 

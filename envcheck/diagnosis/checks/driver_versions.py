@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from envcheck.catalogue.software import limit
 from envcheck.diagnosis import exhibits, remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
@@ -116,15 +117,33 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
         return
     found = next((cuda_of_int(int(groups["found"])) for _, groups in told if "found" in groups), None)
     have = case.driver_version or case.cuda_driver_version or found
-    # Told of another place than the driver that is shown, such as a container that has none.
-    other = minimum is not None and case.driver_version is not None and at_least(case.driver_version, minimum)
+    other = told_elsewhere(case)
     sure: Confidence = "certain" if told or (case.driver_version and case.build_cuda) else "likely"
+    if other and case.said("about_a_container"):
+        return
     yield this.finding(
         _too_old(cuda, have, minimum),
         evidence=(*_driver_evidence(case), *heard(told)),
         fixes=_build_or_driver(case, minimum),
         confidence="possible" if other and case.pasted else sure,
     )
+
+
+def told_elsewhere(case: Case) -> Said:
+    """An insufficient driver, told of another place than the driver that is shown: a container that was given none.
+
+    Where no CUDA version is known, the driver's own major version counts: all that is built for it runs.
+    """
+    said = case.said("driver_too_old") if case.driver_version and case.pasted else ()
+    told = tuple(one for one in said if "nsufficient" in one[0].text)  # CUDA's own words, not those of docker's hook
+    if not told or len(told) < len(said) or any(groups.get("found") or groups.get("have") for _, groups in told):
+        return ()
+    os = case.driver_os or "linux"
+    own = case.catalogue.cuda_of_driver(case.driver_version or "", os)
+    family = f"{own.partition('.')[0]}.0" if own and at_least(own, limit("compatible_family")) else None
+    cuda = case.wheel_cuda or family
+    minimum = case.catalogue.minimum_driver(cuda, os) if cuda else None
+    return told if minimum and at_least(case.driver_version or "0", minimum) else ()
 
 
 def _is_older(case: Case, cuda: str | None, minimum: str | None) -> bool:
