@@ -485,3 +485,10 @@ def test_what_conda_did_not_find_is_not_installed() -> None:
     facts = read("PackagesNotFoundError: not available from current channels:\n\n  - torch==1.9.0+cu102\n\nCurrent:\n")
     assert not facts.packages
     assert facts.torch.version is None
+
+
+def test_processes_of_a_table_are_nobodys_interpreter() -> None:
+    row = "|    1   N/A  N/A     10204      C   C:\\Python39\\python.exe          N/A      |"
+    facts = read(f"{row}\n")
+    assert facts.python.version is None
+    assert facts.host.os == "windows"

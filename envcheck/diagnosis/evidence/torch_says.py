@@ -131,7 +131,7 @@ def _paths(line: Line, draft: Draft) -> None:
     if site and not _TOOLS_OWN.search(line.text):
         draft.see("python.version", site["version"], line, rank=2)
     windows = _SITE_WINDOWS.search(line.text)
-    if windows:
+    if windows and not line.text.startswith("|"):  # nvidia-smi lists the processes of everybody
         draft.see("python.version", f"3.{windows['minor']}", line, rank=2)
     if _DRIVE.search(line.text):
         draft.see("host.os", "windows", line, rank=2)
