@@ -47,6 +47,7 @@ def test_a_real_shell_expands_home_and_user_and_nothing_else(word: str) -> None:
             '"%USERPROFILE%\\env\\python.exe"',
             '& "$HOME\\env\\python.exe"',
         ),
+        ("~\\$USER", "'~\\'\"$USER\"", '"%USERPROFILE%\\%USERNAME%"', '& "$HOME\\${env:USERNAME}"'),
         ("/data/$USER/x", '/data/"$USER"/x', '"/data/%USERNAME%/x"', '& "/data/${env:USERNAME}/x"'),
         ("torch>=2", "'torch>=2'", '"torch>=2"', "& 'torch>=2'"),
         ("a~b", "'a~b'", "a~b", "a~b"),

@@ -16,6 +16,8 @@ Shell = Literal["sh", "cmd", "powershell"]
 HOME = "~"
 USER = "$USER"
 _PLACES = regex(r"(\A~(?=\Z|[/\\])|\$USER(?![A-Za-z0-9_]))")
+_SH_PLACES = regex(r"(\A~(?=\Z|/)|\$USER(?![A-Za-z0-9_]))")
+"""The same for sh, to which a home with a backslash behind it is a name like any other."""
 
 _CMD_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.,:/\\+@~")
 _POWERSHELL_SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=.:/\\+~")
@@ -36,9 +38,7 @@ def join(argv: Sequence[str], shell: Shell = "sh") -> str:
 
 
 def _sh(word: str) -> str:
-    if word.startswith("~\\"):
-        return shlex.quote(word)
-    first, *others = _PLACES.split(word)
+    first, *others = _SH_PLACES.split(word)
     line = shlex.quote(first) if first or not others else ""
     for place, text in zip(others[::2], others[1::2], strict=True):
         if place == HOME:  # its slash must not be quoted, or the shell leaves it as it is
