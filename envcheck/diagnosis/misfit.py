@@ -80,20 +80,22 @@ def _complained(case: Case) -> Iterator[Misfit]:
 
 
 def _before_its_time(case: Case) -> Iterator[Misfit]:
-    """A build of a CUDA version from before the GPU, whose release the catalogue does not have, when a library failed.
+    """A build of a CUDA version from before the GPU, with no machine code for it, when a library failed.
 
     Its PTX may start, but the CUDA libraries beside it have no code for the GPU.
     """
     failed = case.said("gpu_program_failed") or case.said("no_kernel_image")
     cuda = case.build_cuda
-    for card in case.cards if failed and case.pasted and cuda and not case.kernels else ():
+    machine_code = [one for one in case.kernels or () if not one.startswith("compute_")]
+    for card in case.cards if failed and case.pasted and cuda else ():
         first = case.catalogue.first_cuda(card.capability or "")
-        if cuda and first and not at_least(cuda, first):
+        served = any(case.catalogue.runs(kernel, card.capability or "") for kernel in machine_code)
+        if cuda and first and not at_least(cuda, first) and not served:
             shown = exhibits.fact("torch.cuda", cuda, case.facts.torch.look)
             yield Misfit(
                 card.name,
                 card.capability or "",
-                (),
+                case.kernels or (),
                 "too_new",
                 (shown, *exhibits.heard(failed, 1)),
                 "likely",

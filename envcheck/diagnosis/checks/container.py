@@ -63,7 +63,14 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
     "EC204",
     "container-without-gpu",
     cause="container_no_gpu",
-    hears=("container_no_gpu", "docker_without_gpus", "nvidia_libs_missing", "driver_too_old", *_MISSED),
+    hears=(
+        "container_no_gpu",
+        "docker_without_gpus",
+        "dev_without_nvidia",
+        "nvidia_libs_missing",
+        "driver_too_old",
+        *_MISSED,
+    ),
     needs=("in_container", "nodes"),
     explains=(*NO_CUDA, "EC202", "EC213", "EC216", "EC244", "EC320"),
 )
@@ -81,7 +88,7 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     told = case.said("container_no_gpu") or _started_without(case) or _board_without_libraries(case)
     lacking = _lacking(case)
     outside = case.pasted and (
-        case.said("docker_without_gpus") or told_elsewhere(case)
+        case.said("docker_without_gpus") or _no_devices(case) or told_elsewhere(case)
     )  # a table beside it is then the host's
     if case.cuda_available or (case.listed and not lacking and not outside) or not (told or lacking):
         return
@@ -108,7 +115,12 @@ def _started_without(case: Case) -> Said:
     outside = case.listed and not told_elsewhere(case)
     inside = case.in_container or (case.said("about_a_container") and not outside)
     inside = case.pasted and inside and not case.facts.host.wsl and case.build_kind in (None, "cuda")
-    return case.said("docker_without_gpus") or (missed if inside else ())
+    return case.said("docker_without_gpus") or _no_devices(case) or (missed if inside else ())
+
+
+def _no_devices(case: Case) -> Said:
+    """A listing of the container's /dev that has none of NVIDIA's."""
+    return case.said("dev_without_nvidia") if case.in_container else ()
 
 
 def _board_without_libraries(case: Case) -> Said:
@@ -119,7 +131,7 @@ def _board_without_libraries(case: Case) -> Said:
 def _missed(case: Case) -> Said:
     """What was said where a GPU or its driver was missed; a bare answer of torch counts where nothing was said."""
     said = next((found for slug in _MISSED if (found := case.said(slug))), ()) or told_elsewhere(case)
-    return said or (case.said("docker_without_gpus") if case.cuda_available is False else ())
+    return said or (case.said("docker_without_gpus") or _no_devices(case) if case.cuda_available is False else ())
 
 
 def _lacking(case: Case) -> tuple[Evidence, ...]:

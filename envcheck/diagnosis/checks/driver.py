@@ -204,7 +204,7 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
     if case.facts.host.wsl or case.facts.host.jetson or case.nvidia_module_loaded or _others_hold_all(case):
         return
     live = case.nvidia_module_loaded is False and case.driver_traces and case.has_nvidia is True and not case.listed
-    if not live and not told and not status:
+    if not live and not status and (not told or (_bare(case) and _library_missing(case))):
         return
     no_file = case.facts.nvidia.modeset_files == () or any("absent" in groups for _, groups in told)
     kernel = (fact("host.kernel", case.facts.host.kernel, "host"),) if case.facts.host.kernel else ()
@@ -221,6 +221,10 @@ def _bare(case: Case) -> bool:
     """Whether nvidia-smi's complaint is all that is known: Secure Boot and nouveau make it, too."""
     told = [groups for _, groups in case.said("module_not_loaded") if groups]
     return case.pasted and not told and not case.nvidia_pci and not case.facts.nvidia.driver_versions
+
+
+def _library_missing(case: Case) -> bool:
+    return any("library" in groups for _, groups in case.said("driver_missing"))
 
 
 def _others_hold_all(case: Case) -> bool:

@@ -55,8 +55,10 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
 
 
 def _said_apart(case: Case) -> Said:
-    """What NVML, the kernel or TensorFlow says; CUDA's own error 803 has a check of its own."""
-    beside = () if case.said("libcuda_mismatch_803") else case.said("dso_mismatch")
+    """What NVML, the kernel or TensorFlow says; CUDA's own errors 803 and 804 have checks of their own."""
+    compat = any("compat" in (one.path or "") for one in case.libraries("libcuda"))
+    refused = (case.in_container or compat) and case.said("forward_compat_804")
+    beside = () if refused or case.said("libcuda_mismatch_803") else case.said("dso_mismatch")
     return case.said("driver_lib_mismatch") or beside
 
 

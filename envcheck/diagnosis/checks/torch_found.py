@@ -44,6 +44,7 @@ def _listed(case: Case) -> Evidence | None:
         "no_module_torch",
         "unmet_torch",
         "launcher_of_other_python",
+        "module_missing",
         "program_elsewhere",
         "not_compiled_with_cuda",
     ),
@@ -115,11 +116,26 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
             confidence="likely",
         )
         return
+    yield from _of_another_python(this, case)
+
+
+def _of_another_python(this: Check, case: Case) -> Iterator[Finding]:
+    """What pip and the program show of two Pythons where torch itself is not missed."""
     launcher = case.said("launcher_of_other_python")
     if launcher:
         yield this.finding(
             say("{program} belongs to another Python than the program it starts", program=launcher[0][1]["launcher"]),
             evidence=heard(launcher, 1),
+            fixes=_same_interpreter(case),
+            confidence="likely",
+        )
+        return
+    missed = _installed_elsewhere(case)
+    if missed is not None:
+        name, shown = missed
+        yield this.finding(
+            say("pip installed {name}, and the Python that runs the program does not have it", name=name),
+            evidence=shown,
             fixes=_same_interpreter(case),
             confidence="likely",
         )
@@ -132,6 +148,24 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
             fixes=_same_interpreter(case),
             confidence="possible",
         )
+
+
+def _installed_elsewhere(case: Case) -> tuple[str, tuple[Evidence, ...]] | None:
+    """A package that pip says is installed, before a program that does not find its module."""
+    for message, groups in case.said("module_missing") if case.pasted else ():
+        word = groups["missing"].replace("_", "[-_.]")
+        line = re.compile(
+            rf"(?i)Successfully installed [^\n]{{0,2000}}?\b{word}-\d|(?m:^)Requirement already satisfied: {word}\b"
+        )
+        before = case.facts.messages[: case.facts.messages.index(message) + 1]
+        told = next(((said, found) for said in before if (found := line.search(said.text))), None)
+        if told is not None:
+            said, found = told
+            return groups["missing"], (
+                fact("messages", found[0][:160], said.look, said.where),
+                *heard(((message, groups),), 1),
+            )
+    return None
 
 
 def _in_notebook(case: Case) -> Evidence | None:

@@ -9,6 +9,11 @@ from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 
 _RESOLVED = regex(r"\blibcuda\.so(?:\.1)?(?: \([^)\n]{0,40}\))? (?:=>|->) (?P<path>/\S{1,200}/libcuda\.so\S{0,24})")
+_LINKED = regex(
+    r"(?P<path>/(?!usr/lib/wsl/)\S{1,200}/libcuda\.so(?:\.1)?) -> (?:/\S{1,200}/)?"
+    r"libcuda\.so\.(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\s*$"
+)
+"""`ls -l` of a libcuda: the file behind it names the driver's version, but for the one that Windows brings."""
 _FILE = regex(r"\blibnvidia-ml\.so\.(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\b")
 _KFD = regex(
     r"^\s{0,4}c(?P<mode>[r-][w-][x-][r-][w-][x-][r-][w-][x-])[.+]?\s+\d+\s+(?P<owner>\w+)\s+(?P<group>[\w-]+)\s.{0,60}\s(?:/dev/)?kfd\s*$"
@@ -25,19 +30,23 @@ def read(page: Page, draft: Draft) -> None:
     """Each line on its own; two versions of one library tell nothing about which is loaded."""
     files: dict[str, Line] = {}
     found: list[tuple[str, Line]] = []
+    of_linux: str | None = None
     for line in page.lines:
         if len(line.text) < 8:
             continue
         for match in _FILE.finditer(line.text):
             files.setdefault(match["version"], line)
-        resolved = _RESOLVED.search(line.text)
-        if resolved:
+        linked, resolved = _LINKED.search(line.text), _RESOLVED.search(line.text)
+        if linked:
+            found.append((linked["path"], line))
+            of_linux = of_linux or linked["version"]
+        elif resolved:
             found.append((resolved["path"], line))
         _devices(line, draft)
     if len(files) == 1:
         version, line = next(iter(files.items()))
         draft.see_many("nvidia.library_versions", version, line)
-    _loaded(found, draft)
+    _loaded(found, of_linux, draft)
     _access(page, draft)
 
 
@@ -53,12 +62,17 @@ def _devices(line: Line, draft: Draft) -> None:
         draft.gpu(0, line, fabric_state=fabric["state"].casefold().replace(" ", "_"))
 
 
-def _loaded(found: list[tuple[str, Line]], draft: Draft) -> None:
-    """The libcuda that the loader takes; inside WSL the one of Windows counts where it is among them."""
+def _loaded(found: list[tuple[str, Line]], of_linux: str | None, draft: Draft) -> None:
+    """The libcuda that the loader takes; inside WSL the one of Windows counts where it is among them.
+
+    `of_linux`: the version of one that a Linux driver put beside it.
+    """
     if not found:
         return
     path, line = next((one for one in found if one[0].startswith("/usr/lib/wsl/")), found[0])
-    draft.see("nvidia.libraries", (Library(name="libcuda.so.1", path=path),), line, rank=3)
+    if of_linux:
+        path, line = next((one for one in found if not one[0].startswith("/usr/lib/wsl/")), found[0])
+    draft.see("nvidia.libraries", (Library(name="libcuda.so.1", path=path, version=of_linux),), line, rank=3)
 
 
 def _access(page: Page, draft: Draft) -> None:

@@ -133,7 +133,7 @@ _CARD = (
 )
 _CARD_LABEL = regex(
     _LABEL + r"(?:(?:GPU|graphics(?:\scard)?|video card|device|显卡|card)(?:\s(?:type|name|model|型号))?(?:\s?\d{1,2})?"
-    r"\s?[:：=]\s?)?"
+    r"(?:\s?[:：=]\s?|\s{1,8}))?"
     rf"(?P<name>{_CARD})\W{{0,3}}(?:\(?\d{{1,3}}\s?GB\)?(?:\sVRAM)?)?\W{{0,3}}$",
     re.IGNORECASE,
 )
@@ -141,7 +141,7 @@ _ROCM_SMI = regex(r"\bROCm System Management Interface\b|^\s{0,8}KFD_ID: \d{1,8}
 """The head of rocm-smi's table, and a row of amd-smi list."""
 _RADEON = regex(
     r"^\W{0,8}(?:(?:OK|\d{1,2}\.[\d.]{5,16})\s{1,20})?(?:GPU|graphics(?:\scard)?|device|显卡)?(?:\s?\d{1,2})?\s{0,8}[:：=]?\s{0,8}(?P<name>(?:AMD\s)?Radeon\s(?:\(TM\)\s)?(?:RX|Pro|VII|Instinct|HD|R[579X])"
-    r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?\W*$",
+    r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?(?:\W{1,3}\d{1,3}\s?GB(?:\sVRAM)?)?\W*$",
     re.IGNORECASE,
 )
 _TORCH_HEAD = regex(r"^\s{0,4}torch-(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:a0)?(?:\+\w{1,40})?)\s*$")
@@ -149,8 +149,10 @@ _TORCH_BARE = regex(
     r"^\W{0,8}(?P<version>[12]\.\d{1,2}\.\d{1,2}(?:\.(?:dev|post)\d+)?\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\W{0,4}$"
 )
 _PRINTED_ANSWER = regex(
-    r"^\s{0,4}(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)(?: (?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?|None))?"
-    r" (?P<answer>True|False)\s{0,4}$"
+    r"^\s{0,4}(?:(?:py)?torch(?: version)?\s?[ :=]{1,3})?(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)"
+    r"(?:[ ,|/]{1,4}(?:cuda(?: version)?[ :=]{1,3})?(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?|None))?"
+    r"[ ,|/]{1,4}(?:(?:cuda|gpu)?[ _.]?(?:is_)?(?:avail(?:able)?)?[ :=?]{1,3})?(?P<answer>True|False)\s{0,4}$",
+    re.IGNORECASE,
 )
 """What a program printed of torch: its version, its CUDA, and whether CUDA is available."""
 _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
@@ -248,9 +250,9 @@ def _mentioned(line: Line, draft: Draft) -> None:
         draft.see("torch.version", printed["version"], line, rank=4)
         draft.see("torch.installed", True, line)
         draft.see("torch.imported", True, line)
-        draft.see("torch.cuda_available", printed["answer"] == "True", line, rank=5)
+        draft.see("torch.cuda_available", printed["answer"].casefold() == "true", line, rank=5)
         if printed["cuda"]:
-            draft.see("torch.cuda", None if printed["cuda"] == "None" else printed["cuda"], line, rank=5)
+            draft.see("torch.cuda", None if printed["cuda"].casefold() == "none" else printed["cuda"], line, rank=5)
             draft.see("torch.cuda_known", True, line, rank=5)
     build = None if _ASKED.search(text) else _TORCH_BUILD.search(text) or _TORCH_BARE.match(text)
     build = build or _TORCH_HEAD.match(text)
