@@ -273,8 +273,9 @@ def test_any_mixture_is_read_without_inventing(pieces: list[str], cut: int, rand
         text = "\n".join(lines)
     text = text[cut % (len(text) + 1) :] if cut % 2 else text
     facts = read(text)
+    digits = text.replace(".", "")  # Windows writes NVIDIA's 531.79 as 31.0.15.3179
     for sighting in (*facts.nvidia.driver_versions, *facts.nvidia.library_versions):
-        assert sighting.value in text
+        assert sighting.value in text or sighting.value.replace(".", "") in digits
     for gpu in facts.nvidia.gpus or ():
         assert (
             gpu.name is None

@@ -203,10 +203,19 @@ def _known_python(one: Unmet, case: Machine, wanted: list[Build], python: str) -
         if limits and numbers(python) < min(limits):
             return Reason("python_too_old", one, "certain", newest)
         return Reason("python_too_new", one, "certain", newest)
+    if _only_sources(one, case):
+        return _old_glibc(one, case, wanted) or Reason("python_32bit", one, "likely")
     young = re.fullmatch(r"3\.(?:1[1-9]|[2-9]\d)\.0\S*", case.facts.python.version or "")
     if (young or one.asked is None) and case.pasted and not one.offered:  # written before there were wheels for it
         return _old_glibc(one, case, wanted) or Reason("python_too_new", one, "possible")
     return _old_glibc(one, case, wanted)
+
+
+def _only_sources(one: Unmet, case: Machine) -> bool:
+    """Whether no wheel fits an interpreter of a version that has some, on an index that was given for the variant."""
+    sources = bool(one.offered) and all(_SOURCE_ONLY.fullmatch(version) for version in one.offered)
+    given = one.local is None or bool(one.variants) or any(row.key == "find-links" for row in case.facts.settings or ())
+    return case.pasted and sources and given and case.facts.python.bits != 64 and one.asked is not None
 
 
 def _old_glibc(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:

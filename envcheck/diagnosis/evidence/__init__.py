@@ -14,6 +14,7 @@ def read(text: str) -> Facts:
         collect_env,
         environment,
         frameworks,
+        graphics,
         install,
         listings,
         local,
@@ -33,6 +34,6 @@ def read(text: str) -> Facts:
     draft = Draft()
     reported = (collect_env, smi, smi_query, toolkits, frameworks, startup, reports)
     known = (*reported, system, listings, install, environment, repl, torch_says)
-    for reader in (*known, places, surroundings, local):  # what weighs most comes first
+    for reader in (*known, places, graphics, surroundings, local):  # what weighs most comes first
         reader.read(page, draft)
     return draft.facts(page)

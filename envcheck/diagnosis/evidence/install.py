@@ -12,7 +12,7 @@ _WHEEL = regex(
     r"-(?P<platform>[\w.]+?)\.whl"
 )
 _LOOKING = regex(r"^\s*Looking in (?P<kind>indexes|links): (?P<urls>\S.*)$")
-_PIP = regex(r"^\s{0,8}pip \d[\d.]{1,10} from \S.{1,300} \(python (?P<python>[23]\.\d{1,2})\)\s{0,4}$")
+_PIP = regex(r"^\s{0,8}pip \d[\d.]{1,10}(?: from \S.{1,300})? \(python (?P<python>[23]\.\d{1,2})\)\s{0,4}$")
 """What `pip --version` answers."""
 _CHOSEN = regex(
     r"^\s{0,8}(?:export |set |setx |\$env:|ENV |- )?(?P<tool>PIP|UV)_"
@@ -21,15 +21,20 @@ _CHOSEN = regex(
 )
 """Indexes that environment variables give."""
 _INSTALLED = regex(r"\bSuccessfully installed (?P<names>.{1,3000})$")
+_FROM_FILE = regex(
+    r"^\s{0,8}(?P<name>torch(?:vision|audio)?) @ \S{1,300}[\\/]torch(?:vision|audio)?"
+    r"-(?P<version>\d[\w.]*(?:(?:\+|%2B)\w+)?)-\S{1,80}\.whl"
+)
+"""`pip freeze` of a wheel that was installed by its address."""
 _SATISFIED = regex(
     r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+(?: \([^)]{0,80}\))? ?\((?P<version>[\w.+]+)\)"
 )
-_SHOW_NAME = regex(r"^\s{0,8}Name: (?P<name>torch(?:vision|audio)?)\s{0,8}$")
+_SHOW_NAME = regex(r"^\s{0,8}[Nn]ame\s{0,12}: (?P<name>torch(?:vision|audio)?)\s{0,8}$")
 _SHOW_FILTERED = regex(
     r"\bpip3? show torch\s{0,3}\|\s{0,3}(?:findstr|grep|Select-String)\b[^|]{0,20}\bversion\W{0,3}$", re.IGNORECASE
 )
 """Of what is shown only the version is left."""
-_SHOW_VERSION = regex(r"^\s{0,8}Version: (?P<version>\d[\w.+]{0,60})\s{0,8}$")
+_SHOW_VERSION = regex(r"^\s{0,8}[Vv]ersion\s{0,12}: (?P<version>\d[\w.+]{0,60})\s{0,8}$")
 _MACHINES = (("x86_64", "x86_64"), ("amd64", "x86_64"), ("aarch64", "aarch64"), ("arm64", "arm64"))
 _OSES = (("win", "windows"), ("macosx", "macos"), ("manylinux", "linux"), ("linux", "linux"))
 _BLOCK_LINES = 6
@@ -40,6 +45,9 @@ def read(page: Page, draft: Draft) -> None:
     shown: str | None = None
     for line in page.lines:
         shown = _show(line, shown, draft)
+        frozen = _FROM_FILE.match(line.text) if " @ " in line.text else None
+        if frozen:
+            _installed(f"{frozen['name']}-{frozen['version'].replace('%2B', '+')}", line, draft)
         pip = _PIP.match(line.text)
         if pip:
             draft.see("python.version", pip["python"], line, rank=5)

@@ -17,7 +17,7 @@ _BUILD_STRING = r"(?:\d{1,3}|cpu|cuda|mkl|openblas|(?=\w*\d)(?=\w*_)[\w.]+|py[\w
 _PIXI_SIZE = r"(?:\s+[\d.]{1,8} [KMG]i?B\s+(?:conda|pypi))?"
 _TABLE_ROW = regex(
     rf"^\s{{0,8}}(?P<name>{_OURS})\s{{1,60}}(?P<version>{_VERSION})"
-    rf"(?P<conda>\s+{_BUILD_STRING}{_PIXI_SIZE}(?:\s+\[\w{{1,20}}\])?(?:\s+(?!(?:True|False|None)\s*$)[\w./:-]{{2,120}})?)?(?P<path>\s+[/~A-Za-z<][\w:]*[\\/]\S*)?(?(path)(?:\s+(?:pip|uv|conda))?)\s*$",
+    rf"(?P<conda>\s+{_BUILD_STRING}{_PIXI_SIZE}(?:\s+\[\w{{1,20}}\])?(?:\s+(?!(?:True|False|None)\s*$|[\d.]+\s*$)[\w./:-]{{2,120}})?)?(?P<path>\s+[/~A-Za-z<][\w:]*[\\/]\S*)?(?(path)(?:\s+(?:pip|uv|conda))?)\s*$",
     re.IGNORECASE,
 )
 _FREEZE = regex(

@@ -34,7 +34,7 @@ _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+
 _MACOS = regex(
     r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|(?<!`)\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
     r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
-    r"|\bApple M[1-9]\b"
+    r"|\bApple M[1-9]\b|^\s{0,8}ProductName:\s{1,20}mac ?OS"
     r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|/Library/Frameworks/Python\.framework\b"
 )
 _ZSH = regex(
@@ -64,7 +64,7 @@ _LINUX = regex(
 )
 _DRIVER_TOLD = regex(
     r"^\W{0,8}(?:NVIDIA[ -])?(?:GPU[ -])?(?:Driver|KMD|驱动)(?:[ -]?version|版本)?\W{1,4}"
-    r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{1,3})?)\W{0,4}$",
+    r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{1,3})?)(?:\W{1,5}(?:and )?CUDA\b.{0,30})?\W{0,4}$",
     re.IGNORECASE,
 )
 _WIN_32 = regex(
@@ -121,6 +121,9 @@ _TORCH_LABEL = regex(
     r"(?P<rest>.{0,40})$",
     re.IGNORECASE,
 )
+_BUILT_WITH = regex(
+    r"^\W{0,4}(?:with |for )?(?:CUDA[ :=]{0,2}(?P<cuda>\d{1,2}\.\d)|cu(?P<tag>\d{2,3}))\b", re.IGNORECASE
+)
 _PYTHON_LABEL = regex(
     _LABEL + r"python(?:\s*version|版本)?\s?[ :：=]{1,3}\s?(?P<version>3\.\d{1,2}(?:\.\d{1,2})?)\b", re.IGNORECASE
 )
@@ -132,7 +135,8 @@ _CARD = (
     r"|[ABHL]\d{2,3}[SX]?(?:[ -](?:SXM\d?|PCIE|PCIe|NVL))?(?:[ -]\d{2,3}GB)?)"
 )
 _CARD_LABEL = regex(
-    _LABEL + r"(?:(?:GPU|graphics(?:\scard)?|video card|device|显卡|card)(?:\s(?:type|name|model|型号))?(?:\s?\d{1,2})?"
+    _LABEL + r"(?:(?:GPU|model|product|graphics(?:\scard)?|video card|device|显卡|card)(?:\s(?:type|name|model|型号))?"
+    r"(?:\s?\d{1,2})?"
     r"(?:\s?[:：=]\s?|\s{1,8}))?"
     rf"(?P<name>{_CARD})\W{{0,3}}(?:\(?\d{{1,3}}\s?GB\)?(?:\sVRAM)?)?\W{{0,3}}$",
     re.IGNORECASE,
@@ -242,10 +246,9 @@ def _wsl_libraries(line: Line, page: Page, draft: Draft) -> None:
         draft.see("nvidia.libraries", (Library(name="libcuda", error="not in /usr/lib/wsl/lib"),), below[0], rank=3)
 
 
-def _mentioned(line: Line, draft: Draft) -> None:
-    """Versions and cards in words of one's own: only where the line says little else."""
-    text = line.text
-    printed = _PRINTED_ANSWER.match(text)
+def _printed(line: Line, draft: Draft) -> None:
+    """What a program printed of torch in one line."""
+    printed = _PRINTED_ANSWER.match(line.text)
     if printed:
         draft.see("torch.version", printed["version"], line, rank=4)
         draft.see("torch.installed", True, line)
@@ -254,12 +257,22 @@ def _mentioned(line: Line, draft: Draft) -> None:
         if printed["cuda"]:
             draft.see("torch.cuda", None if printed["cuda"].casefold() == "none" else printed["cuda"], line, rank=5)
             draft.see("torch.cuda_known", True, line, rank=5)
+
+
+def _mentioned(line: Line, draft: Draft) -> None:
+    """Versions and cards in words of one's own: only where the line says little else."""
+    text = line.text
+    _printed(line, draft)
     build = None if _ASKED.search(text) else _TORCH_BUILD.search(text) or _TORCH_BARE.match(text)
     build = build or _TORCH_HEAD.match(text)
     label = None if build else _TORCH_LABEL.match(text)
     if build or label:
         draft.see("torch.version", (build or label)["version"], line, rank=2)  # type: ignore[index]
         draft.see("torch.installed", True, line, rank=2)
+    cuda = _BUILT_WITH.search(label["rest"]) if label else None
+    if cuda and not re.search(r"\b(?:driver|toolkit|nvcc|system)\b", text, re.IGNORECASE):
+        draft.see("torch.cuda", cuda["cuda"] or f"{cuda['tag'][:-1]}.{cuda['tag'][-1]}", line, rank=2)
+        draft.see("torch.cuda_known", True, line, rank=2)
     if label and re.search(r"\bcpu\b", label["rest"], re.IGNORECASE):
         draft.see("torch.variant", "cpu", line, rank=2)
         draft.see("torch.cuda_known", True, line, rank=2)

@@ -31,7 +31,7 @@ _LSPCI = regex(
 )
 _HOSTNAMECTL = regex(
     r"^\s*Operating System:\s+(?P<name>(?!.*Windows)[A-Z][^\n]{2,60}?)\s*$"
-    r"|^\s*Kernel:\s+Linux (?P<kernel>\d+\.\d+\S*)\s*$|^\s*Architecture:\s+(?P<machine>x86-64|arm64)\s*$"
+    r"|^\s*Kernel:\s+Linux (?P<kernel>\d+\.\d+\S*)\s*$|^\s*Architecture:\s+(?P<machine>x86[-_]64|arm64|aarch64)\s*$"
 )
 _VIRTUAL = regex(
     r"\b__linux=(?P<kernel>\d[\w.-]*)|\b__glibc=(?P<glibc>\d\.\d+)|\b__archspec=\d=(?P<machine>aarch64|x86_64)\b"
@@ -136,7 +136,8 @@ def _os(line: Line, draft: Draft) -> None:
         draft.see("host.os", "linux", line, rank=5)
         draft.see("host.os_name", told["name"], line, rank=5)
         draft.see("host.kernel", told["kernel"], line)
-        draft.see("host.machine", {"x86-64": "x86_64", "arm64": "aarch64"}.get(told["machine"] or ""), line)
+        machine = {"x86-64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}
+        draft.see("host.machine", machine.get(told["machine"] or ""), line)
     virtual = _VIRTUAL.search(line.text)
     if virtual:
         draft.see("host.os", "linux", line, rank=4)

@@ -1,0 +1,73 @@
+"""What other tools than nvidia-smi say of a card and its driver: Windows' own, OpenGL's, inxi; images of torch."""
+
+import re
+
+from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.model.patterns import regex
+
+_NAME = r"NVIDIA (?:GeForce|Quadro|RTX|GTX|TITAN|Tesla|[ATL]\d{1,4})[A-Za-z0-9 -]{0,40}?"
+_CARD = regex(rf"\b(?P<name>{_NAME})(?=\s{{2,}}|\s*$|\s+[23]\d\.\d)")
+_WINDOWS_VERSION = regex(r"\b[23]\d\.\d{1,2}\.1(?P<first>\d)\.(?P<middle>\d{2})(?P<last>\d{2})\b")
+"""Windows' number of NVIDIA's driver: the last five digits are NVIDIA's own, 31.0.15.3179 is 531.79."""
+_OTHER_CARD = regex(r"\b(?:Intel|AMD|Radeon|Microsoft Basic|Parsec|Virtual)\b", re.IGNORECASE)
+_WINDOWS = regex(
+    r"^\s{0,8}OS Name:\s{1,40}Microsoft Windows\b|^\s{0,8}(?:OS Version|系统版本|OS 版本):\s{1,40}10\.0\.\d{5}"
+)
+_RENDERER = regex(r"^\s{0,8}OpenGL renderer string: (?P<name>(?:NVIDIA |GeForce |Quadro |Tesla )[^/\n]{2,60})")
+_RENDERED = regex(
+    r"^\s{0,8}OpenGL (?:core profile )?version string: [\d.]{2,8} NVIDIA (?P<version>\d{3}\.\d[\d.]{1,8})"
+)
+_INXI = regex(
+    r"\bDevice-\d{1,2}: NVIDIA \w{2,10} \[(?P<name>[^\]\n]{3,60})\].{0,80}?\bdriver: nvidia"
+    r" v: (?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)"
+)
+_IMAGE = regex(
+    r"\bpytorch/pytorch:(?P<torch>\d\.\d{1,2}(?:\.\d{1,2})?)-cuda(?P<cuda>\d{1,2}\.\d{1,2})(?:\.\d{1,3})?-cudnn\d"
+)
+_NEAR = 15
+
+
+def read(page: Page, draft: Draft) -> None:
+    """Lines stay messages."""
+    images: dict[str, tuple[str, str, Line]] = {}
+    card: tuple[int, str] | None = None
+    for at, line in enumerate(page.lines):
+        if len(line.text) < 8 or page.taken(line):
+            continue
+        _opengl(line, draft)
+        if _WINDOWS.match(line.text):
+            draft.see("host.os", "windows", line, rank=6)
+        named = _CARD.search(line.text)
+        other = None if named else _OTHER_CARD.search(line.text)
+        if named or other:
+            card = (at, named["name"].strip() if named else "")
+        number = _WINDOWS_VERSION.search(line.text)
+        if number and card and card[1] and at - card[0] <= _NEAR:
+            draft.see_many("nvidia.driver_versions", f"{number['first']}{number['middle']}.{number['last']}", line)
+            draft.see("host.os", "windows", line, rank=3)
+            if not draft.gpus:
+                draft.gpu_named(card[1], line)
+        image = _IMAGE.search(line.text)
+        if image:
+            images.setdefault(image[0], (image["torch"], image["cuda"], line))
+    if len(images) == 1:
+        _image(*next(iter(images.values())), draft)
+
+
+def _opengl(line: Line, draft: Draft) -> None:
+    inxi = _INXI.search(line.text)
+    renderer = inxi or _RENDERER.match(line.text)
+    if renderer and not draft.gpus:
+        draft.gpu_named(renderer["name"].strip(), line)
+    version = inxi or _RENDERED.match(line.text)
+    if version:
+        draft.see_many("nvidia.driver_versions", version["version"], line)
+
+
+def _image(torch: str, cuda: str, line: Line, draft: Draft) -> None:
+    """The tag of an official image names torch and its CUDA; a report from inside weighs more."""
+    draft.see("torch.version", torch if torch.count(".") > 1 else f"{torch}.0", line, rank=1)
+    draft.see("torch.installed", True, line, rank=1)
+    draft.see("torch.cuda", cuda, line, rank=1)
+    draft.see("torch.cuda_known", True, line, rank=1)
