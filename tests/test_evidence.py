@@ -377,7 +377,7 @@ def test_devices_counted_by_cuda_do_not_mix_with_a_table_in_another_order() -> N
     [
         "name, age\nBob, 42\nWell, thanks\n",
         "name, driver_version\n\nI have tried this, nothing helped\n",
-        "My GPU 0 is a Tesla T4, 15109 MiB, and 440.33.01 is my driver\n",
+        "My GPU 0 is a big one, 15109 MiB, and 440.33.01 is my driver\n",
         "GPU 0 memory is full\nGPU 1 Broken\n",
         "import torch\nprint(torch.cuda.device_count())\nprint(torch.version.cuda)\n\n2 GPUs are there\n12 of us\n",
         "CUDA: 11.8\ncuDNN: 8.7\n",

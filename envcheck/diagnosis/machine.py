@@ -278,7 +278,7 @@ class Machine:
     def listed(self) -> tuple[Gpu, ...] | None:
         """GPUs that the driver itself listed; those that only files name say nothing of whether it answers."""
         gpus = self.facts.nvidia.gpus
-        answered = tuple(gpu for gpu in gpus or () if gpu.look != "files")
+        answered = tuple(gpu for gpu in gpus or () if gpu.look not in ("files", "words"))
         return answered if answered or gpus == () else None
 
     # --- torch's build ---------------------------------------------------------------------------------------------

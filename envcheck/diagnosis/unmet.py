@@ -41,6 +41,8 @@ _SOURCE_ONLY = regex(r"0\.1\.2(?:\.?post\d)?")
 """The source distributions that the default index lists for interpreters without any wheel."""
 _INDEX_VARIANT = regex(r"/whl/(?:nightly/)?(cu\d{2,3}|rocm[\d.]{1,6}|cpu|xpu)\b")
 
+_LINKS = regex(r"\bpip\S* install\b.{0,300}\s(?:-f|--find-links)[ =]https?://")
+
 
 class Unmet(Plain, frozen=True):
     """A requirement that no offered version met."""
@@ -215,6 +217,7 @@ def _only_sources(one: Unmet, case: Machine) -> bool:
     """Whether no wheel fits an interpreter of a version that has some, on an index that was given for the variant."""
     sources = bool(one.offered) and all(_SOURCE_ONLY.fullmatch(version) for version in one.offered)
     given = one.local is None or bool(one.variants) or any(row.key == "find-links" for row in case.facts.settings or ())
+    given = given or any(_LINKS.search(message.text) for message in case.heard)
     return case.pasted and sources and given and case.facts.python.bits != 64 and one.asked is not None
 
 

@@ -25,6 +25,8 @@ from envcheck.model.facts import (
 from envcheck.model.patterns import regex
 
 LOOK = "text"
+WORDS = "words"
+"""The look of a card that somebody only names: it does not show that the driver answers."""
 MAX_MESSAGES = 400
 MAX_SEEN = 64
 MAX_GPUS = 64
@@ -118,13 +120,21 @@ class Draft:
         """Something about the GPU at `index`; earlier words stand."""
         if index not in self.gpus and len(self.gpus) >= MAX_GPUS:
             return
-        row = self.gpus.setdefault(index, {"index": index, "look": LOOK})
+        row = self.gpus.setdefault(index, {"index": index})
+        row["look"] = LOOK
         for key, value in values.items():
             if value is not None and key not in row:
                 row[key] = value
                 self._many.setdefault(f"nvidia.gpus[{index}].{key}", {})[str(value)] = Sighting(
                     value=str(value), look=LOOK, where=line.where()
                 )
+
+    def gpu_told(self, name: str, line: Line) -> None:
+        """A GPU that somebody only names, in words of their own."""
+        known = set(self.gpus)
+        self.gpu_named(name, line)
+        for index in set(self.gpus) - known:
+            self.gpus[index]["look"] = WORDS
 
     def gpu_named(self, name: str, line: Line, **values: object) -> None:
         """Something about a GPU known by its name only."""

@@ -10,6 +10,7 @@ _NAME = r"NVIDIA (?:GeForce|Quadro|RTX|GTX|TITAN|Tesla|[ATL]\d{1,4})[A-Za-z0-9 -
 _CARD = regex(rf"\b(?P<name>{_NAME})(?=\s{{2,}}|\s*$|\s+[23]\d\.\d)")
 _WINDOWS_VERSION = regex(r"\b[23]\d\.\d{1,2}\.1(?P<first>\d)\.(?P<middle>\d{2})(?P<last>\d{2})\b")
 """Windows' number of NVIDIA's driver: the last five digits are NVIDIA's own, 31.0.15.3179 is 531.79."""
+_CONTROLLERS = regex(r"\bwin32_VideoController\b", re.IGNORECASE)
 _OTHER_CARD = regex(r"\b(?:Intel|AMD|Radeon|Microsoft Basic|Parsec|Virtual)\b", re.IGNORECASE)
 _WINDOWS = regex(
     r"^\s{0,8}OS Name:\s{1,40}Microsoft Windows\b|^\s{0,8}(?:OS Version|系统版本|OS 版本):\s{1,40}10\.0\.\d{5}"
@@ -32,17 +33,21 @@ def read(page: Page, draft: Draft) -> None:
     """Lines stay messages."""
     images: dict[str, tuple[str, str, Line]] = {}
     card: tuple[int, str] | None = None
+    asked: int | None = None
     for at, line in enumerate(page.lines):
         if len(line.text) < 8 or page.taken(line):
             continue
         _opengl(line, draft)
         if _WINDOWS.match(line.text):
             draft.see("host.os", "windows", line, rank=6)
+        asked = at if _CONTROLLERS.search(line.text) else asked
         named = _CARD.search(line.text)
         other = None if named else _OTHER_CARD.search(line.text)
         if named or other:
             card = (at, named["name"].strip() if named else "")
         number = _WINDOWS_VERSION.search(line.text)
+        if named and asked is not None and at - asked <= _NEAR:
+            draft.gpu_named(named["name"].strip(), line)
         if number and card and card[1] and at - card[0] <= _NEAR:
             draft.see_many("nvidia.driver_versions", f"{number['first']}{number['middle']}.{number['last']}", line)
             draft.see("host.os", "windows", line, rank=3)

@@ -1,5 +1,8 @@
 """Asked last of all: torch's CUDA by its version's tag (`2.1.0+cu118`), a GPU or a Python that is only named."""
 
+import re
+
+from envcheck.diagnosis.evidence.devices import amd_seen
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.patterns import regex
@@ -8,7 +11,7 @@ _CUDA = regex(r"\+cu(?P<major>\d{1,2})(?P<minor>\d)(?![0-9a-z])")
 
 
 _CARD = regex(
-    r"\b(?:NVIDIA )?(?:GeForce )?(?:RTX|GTX) ?\d{3,4}(?: ?(?:Ti SUPER|Ti|SUPER))?(?! ?\d)(?: Laptop GPU)?"
+    r"(?<![A-Za-z0-9])(?:NVIDIA )?(?:GeForce )?(?:RTX|GTX) ?\d{3,4}(?: ?(?:Ti SUPER|Ti|SUPER))?(?! ?\d)(?: Laptop GPU)?"
     r"|\b(?:NVIDIA )?Tesla [A-Z]\d{1,3}\b|\bNVIDIA [ABHLT]\d{1,3}S?\b"
     r"|\b[ABH]\d{3}(?:-SXM\d?|-PCIE| SXM\d?| PCIe)(?:-\d{2}GB)?\b"
     r"|\b(?:NVIDIA )?Quadro (?:RTX |[KMP])\d{3,4}\b"
@@ -33,6 +36,19 @@ _WRITTEN = regex(
     r"|^\s{0,8}- python={1,2}(?P<listed>3\.\d{1,2}(?:\.\d{1,2})?)\s*$"
 )
 """A Dockerfile, a workflow, an environment's file."""
+_DRIVER = regex(
+    r"(?:\bdrivers?|驱动|\bKMD)(?:\s?(?:version|ver\.?|版本号?|程序))*\s{0,2}(?:is|was|at|为|是)?\s{0,2}[:：=(v]{0,2}\s{0,2}"
+    r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)(?![\w-]|\.\d)",
+    re.IGNORECASE,
+)
+_DEMANDED = regex(
+    r"requir|\bneeds?\b|at least|minimum|\bmin\b|or (?:newer|later|higher|above)|>=|≥|\d\+(?:\s|$)"
+    r"|(?<!pip )(?<!conda )\b(?:update|upgrade|install|download)(?!ed\b)"
+    r"|\bsupports?\b|recommend|tested|e\.g\.|https?://|最低|至少|需要|以上|要求|支持|升级|更新|安装",
+    re.IGNORECASE,
+)
+"""A line that speaks of what is wanted, or of others' machines."""
+_RADEON = regex(r"(?<![A-Za-z0-9])(?:AMD )?Radeon (?:RX|Pro|VII)(?: [\dW][\w]{2,6})?(?: XTX?| GRE)?(?![\w/])")
 _ABOUT_KERNELS = regex(r"no kernel image|--gpu-architecture|ARCH_MISMATCH|too old to be supported|NoKernelImage")
 """Complaints that depend on the GPU's generation."""
 
@@ -42,13 +58,36 @@ def read(page: Page, draft: Draft) -> None:
     _made_for(draft)
     if draft.best("python.version") is None:
         _named_python(page, draft)
-    asked = any(_ABOUT_KERNELS.search(line.text) for line in page.lines)
-    if draft.gpus or draft.pci or draft.best("amd.gpus") or not asked:
+    _told_driver(page, draft)
+    if draft.gpus or draft.pci or draft.best("amd.gpus"):
         return
-    found = {match[0].removeprefix("NVIDIA "): line for line in page.lines for match in _CARD.finditer(line.text)}
+    asked = any(_ABOUT_KERNELS.search(line.text) for line in page.lines)
+    found = {
+        match[0].removeprefix("NVIDIA "): line
+        for line in page.lines
+        for match in _CARD.finditer(line.text)
+        if asked or not _DEMANDED.search(line.text)
+    }
     if len(found) == 1:
         name, line = next(iter(found.items()))
-        draft.gpu_named(name, line)
+        (draft.gpu_named if asked else draft.gpu_told)(name, line)
+    told = {match[0]: line for line in page.lines for match in _RADEON.finditer(line.text)}
+    if len(told) == 1 and not found and not _DEMANDED.search(next(iter(told.values())).text):
+        amd_seen(*next(iter(told.items())), draft)
+
+
+def _told_driver(page: Page, draft: Draft) -> None:
+    """The one driver version in somebody's own words; what a guide or an error demands is another's."""
+    if draft.seen_many("nvidia.driver_versions"):
+        return
+    told = [
+        (match["version"], line)
+        for line in page.lines
+        for match in _DRIVER.finditer(line.text)
+        if not _DEMANDED.search(line.text)
+    ]
+    if len({version for version, _ in told}) == 1:
+        draft.see_many("nvidia.driver_versions", *told[0])
 
 
 def _named_python(page: Page, draft: Draft) -> None:

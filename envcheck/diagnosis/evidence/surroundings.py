@@ -112,7 +112,7 @@ _ALPINE = regex(
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
 _LABEL = r"^\W{0,8}(?:my |the )?"
 _TORCH_BUILD = regex(
-    r"\b(?:py)?torch(?:\s+version)?[\s:=v(]{1,4}(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\.?(?:dev|post|rc|a)\d+)?"
+    r"(?<![A-Za-z0-9_])(?:py)?torch(?:\s?(?:version|版本))?(?:\s?(?:is|to|为|是))?[\s:：=v(]{1,4}(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\.?(?:dev|post|rc|a)\d+)?"
     r"\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\b",
     re.IGNORECASE,
 )
@@ -153,9 +153,10 @@ _TORCH_BARE = regex(
     r"^\W{0,8}(?P<version>[12]\.\d{1,2}\.\d{1,2}(?:\.(?:dev|post)\d+)?\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\W{0,4}$"
 )
 _PRINTED_ANSWER = regex(
-    r"^\s{0,4}(?:(?:py)?torch(?: version)?\s?[ :=]{1,3})?(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)"
-    r"(?:[ ,|/]{1,4}(?:cuda(?: version)?[ :=]{1,3})?(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?|None))?"
-    r"[ ,|/]{1,4}(?:(?:cuda|gpu)?[ _.]?(?:is_)?(?:avail(?:able)?)?[ :=?]{1,3})?(?P<answer>True|False)\s{0,4}$",
+    r"^\s{0,4}\(?['\"]?(?:(?:py)?torch(?: version)?\s?[ :=]{1,3})?"
+    r"(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)['\"]?"
+    r"(?:[ ,|/]{1,4}(?:cuda(?: version)?[ :=]{1,3})?['\"]?(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?|None)['\"]?)?"
+    r"[ ,|/]{1,4}(?:(?:cuda|gpu)?[ _.]?(?:is_)?(?:avail(?:able)?)?[ :=?]{1,3})?(?P<answer>True|False)\)?\s{0,4}$",
     re.IGNORECASE,
 )
 """What a program printed of torch: its version, its CUDA, and whether CUDA is available."""
@@ -281,7 +282,7 @@ def _mentioned(line: Line, draft: Draft) -> None:
         draft.see("python.version", python["version"], line, rank=2)
     card = _CARD_LABEL.match(text)
     if card and not draft.gpus:
-        draft.gpu_named(" ".join(card["name"].split()), line)
+        draft.gpu_told(" ".join(card["name"].split()), line)
     driver = _DRIVER_TOLD.match(text)
     if driver and not draft.seen_many("nvidia.driver_versions"):
         draft.see_many("nvidia.driver_versions", driver["version"], line)
