@@ -139,7 +139,7 @@ def worker_files(*names: str) -> dict[str, bytes]:
 
 def target_worker(*, torch: bool, limit: float) -> tuple[str, dict[str, bytes]]:
     """Program and files of the worker that looks at the target, with or without torch, for `limit` seconds."""
-    script = _TARGET.format(ask={"torch": torch, "limit": limit})
+    script = _TARGET.format(ask={"torch": torch, "limit": limit, "begun": time.time()})
     return script, worker_files(*_FILES, *(_WITH_TORCH if torch else ()))
 
 

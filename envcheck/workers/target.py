@@ -112,22 +112,26 @@ def listen():
         warnings.filterwarnings("always", category=category)
 
 
-def leave_a_trace(limit):
-    """Python's stack in trace.txt when the process crashes, and shortly before it is killed."""
+def leave_a_trace(limit, begun):
+    """Python's stack in trace.txt when the process crashes, and shortly before it is killed.
+
+    `limit` counts from `begun`, by the system's clock: on a busy machine the start itself takes a while.
+    """
     try:
         import faulthandler
     except ImportError:
         return
     trace = os.open(os.path.join(FOLDER, "trace.txt"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     faulthandler.enable(trace)
-    if limit > 0.3:
-        faulthandler.dump_traceback_later(limit - 0.2, file=trace)
+    left = limit - min(max(ours("time").time() - begun, 0), limit) if begun else limit
+    if left > 0.3:
+        faulthandler.dump_traceback_later(left - 0.2, file=trace)
 
 
 def main(ask):
-    """All steps, in order. `ask`: `torch`, whether it is imported, and `limit`, the seconds that there are."""
+    """All steps, in order. `ask`: `torch`, whether it is imported; `limit`, the seconds that there are, from `begun`."""
     gc.disable()  # a short life needs no cycle collection, and the import is a quarter faster without
-    leave_a_trace(ask.get("limit", 0))
+    leave_a_trace(ask.get("limit", 0), ask.get("begun"))
     emit("hello")
     paths = target_files.Paths(USER_PATH)
     attempt("interpreter", target_files.interpreter, paths)
