@@ -129,7 +129,7 @@ def leave_a_trace(limit, begun):
 
 
 def main(ask):
-    """All steps, in order. `ask`: `torch`, whether it is imported; `limit`, the seconds that there are, from `begun`."""
+    """All steps, in order. `ask`: `torch`, whether it is imported; `limit`, the seconds there are, from `begun`."""
     gc.disable()  # a short life needs no cycle collection, and the import is a quarter faster without
     leave_a_trace(ask.get("limit", 0), ask.get("begun"))
     emit("hello")

@@ -96,6 +96,8 @@ class Page:
         self.lines = lines
         self._taken: set[tuple[int, int]] = set()
         self._denied: set[tuple[int, int]] = set()
+        self.text = "\n".join(line.text for line in lines if line.text.strip())
+        """What stands on the page: a pattern for lines is tried on it first."""
         self._position = {(line.number, line.part): position for position, line in enumerate(lines)}
 
     def take(self, line: Line) -> None:

@@ -4,10 +4,12 @@ Such words weigh less than a report's own lines: their ranks are low, and a card
 """
 
 import re
+from typing import Any
 
 from envcheck.diagnosis.evidence.devices import amd_seen
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.base import Plain
 from envcheck.model.facts import Library
 from envcheck.model.patterns import regex
 
@@ -15,13 +17,13 @@ _JETSON = regex(
     r"\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b|\bJetPack\b|\bL4T\b|\bR\d{2} \(release\)"
     r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
     r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without)\b[^.\n]{0,30}\bjetson", re.IGNORECASE)
 _WSL = regex(
     r"microsoft-standard|\b4\.4\.0-\d+-Microsoft\b|/lib/modules/3\.4\.0\+"
     r"|\bWSL ?[12]\b|\bWSL version\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
 _SYSTEM_WORD = regex(
@@ -35,32 +37,37 @@ _MACOS = regex(
     r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|(?<!`)\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
     r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
     r"|\bApple M[1-9]\b|^\s{0,8}ProductName:\s{1,20}mac ?OS"
-    r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|/Library/Frameworks/Python\.framework\b"
+    r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|/Library/Frameworks/Python\.framework\b",
+    re.MULTILINE,
 )
 _ZSH = regex(
-    r"^\s*(?:\([\w.-]+\)\s)?[\w.-]{1,64}:[~/]\S{0,80} [\w.-]{1,32}\$ \S|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S"
+    r"^\s*(?:\([\w.-]+\)\s)?[\w.-]{1,64}:[~/]\S{0,80} [\w.-]{1,32}\$ \S|^\s*(?:\([\w.-]+\)\s)?[\w.-]+@[\w-]+ \S+ % \S",
+    re.MULTILINE,
 )
 """The prompts of macOS' shells: its bash of old, and zsh, which others use, too."""
 _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
     r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}"
-    r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b"
+    r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b",
+    re.MULTILINE,
 )
 _DOCKER_RUN = regex(
     r"\bUsing Docker executor with image |^\W{0,4}(?:sudo )?"
     r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b|--container-image\b"
-    r"|^\W{0,4}(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b"
+    r"|^\W{0,4}(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b",
+    re.MULTILINE,
 )
 _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
-_PBS = regex(r"^\s*#PBS\s|\bPBS_(?:JOBID|NODEFILE|O_\w+)\b")
-_LSF = regex(r"^\s*#BSUB\s|\bbsub\s+-|\bLSB_(?:JOBID|HOSTS)\b")
-_SGE = regex(r"^\s*#\$\s+-\w\b|\bqrsh\s")
+_PBS = regex(r"^\s*#PBS\s|\bPBS_(?:JOBID|NODEFILE|O_\w+)\b", re.MULTILINE)
+_LSF = regex(r"^\s*#BSUB\s|\bbsub\s+-|\bLSB_(?:JOBID|HOSTS)\b", re.MULTILINE)
+_SGE = regex(r"^\s*#\$\s+-\w\b|\bqrsh\s", re.MULTILINE)
 _LINUX = regex(
     r"^\s{0,8}\[(?:GCC|Clang)[^\]\n]{0,80}\] on linux\b|^\s{0,4}Linux \S{1,64} \d+\.\d+\.\d+\S* #\d"
-    r"|\bLinux-\d\.\d[\w.+-]{0,60}-(?:x86_64|aarch64)-with-"
+    r"|\bLinux-\d\.\d[\w.+-]{0,60}-(?:x86_64|aarch64)-with-",
+    re.MULTILINE,
 )
 _DRIVER_TOLD = regex(
     r"^\W{0,8}(?:NVIDIA[ -])?(?:GPU[ -])?(?:Driver|KMD|驱动)(?:[ -]?version|版本)?\W{1,4}"
@@ -68,19 +75,20 @@ _DRIVER_TOLD = regex(
     re.IGNORECASE,
 )
 _WIN_32 = regex(
-    r"[\\/]python3\d{1,2}(?:-32|_86)[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b", re.IGNORECASE
+    r"[\\/]python3\d{1,2}(?:-32|_86)[\\/]|\bprogram files \(x86\)\\python3|-cp3\d{1,2}m?-win32\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 _PLATFORM_NAME = regex(
     r"\b[Pp]latform(?: version)?\W{1,4}"
     r"(?P<name>(?:Linux-\d\S{4,80}-with-glibc[\d.]{1,6}|Windows-\d{1,2}\S{4,30}|macOS-\d\S{4,40}))"
 )
-_WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\.\d\.\d")
+_WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\.\d\.\d", re.MULTILINE)
 """What Python's platform.platform() answers there."""
-_MSC = regex(r"\[MSC v\.\d{4}")
+_MSC = regex(r"\[MSC v\.\d{4}", re.MULTILINE)
 _BITS_32 = regex(
     r"^\W{0,3}\('32bit',|/win-32\s*$|^\s*platform : win-32"
     r"|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*armv[67]l\s*$",
-    re.IGNORECASE,
+    re.IGNORECASE | re.MULTILINE,
 )
 _CAPABILITY = regex(
     r"(?:capability|\barch(?:itecture)?|架构|算力|计算能力|\bSM|compute cap\w*)\W{1,6}"
@@ -107,7 +115,8 @@ _WSL_LISTING = regex(r"\bls\b[^\n|]{0,40}\s/usr/lib/wsl/lib/?\s*$")
 _ALPINE = regex(
     r"\bcp3\d{1,2}-\w{2,8}-musllinux_\d|\bAlpine Linux\b|/etc/alpine-release\b"
     r"|^\s*ID=\"?alpine|\bFROM\s+\S*alpine|\s\S+:\S*alpine\b"
-    r"|^\s*(?:[\w/~.-]{0,40} ?[#$] |RUN\s+)?apk add\b"
+    r"|^\s*(?:[\w/~.-]{0,40} ?[#$] |RUN\s+)?apk add\b",
+    re.MULTILINE,
 )
 _PYTHON_ENDS = regex(r"\bPython (?P<version>[23]\.\d{1,2}) reached the end of its life")
 _LABEL = r"^\W{0,8}(?:my |the )?"
@@ -163,51 +172,53 @@ _PRINTED_ANSWER = regex(
 _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
 
 
-_MARKS: tuple[tuple[re.Pattern[str], tuple[tuple[str, object, int], ...]], ...] = (
-    (_MACOS, (("host.os", "macos", 3),)),
-    (_ZSH, (("host.os", "macos", 1),)),
-    (_CONTAINER, (("host.container", "docker", 3),)),
-    (_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
-    (_SLURM, (("host.scheduler", "slurm", 3),)),
-    (_PBS, (("host.scheduler", "pbs", 3),)),
-    (_LSF, (("host.scheduler", "lsf", 3),)),
-    (_SGE, (("host.scheduler", "sge", 3),)),
-    (_LINUX, (("host.os", "linux", 2),)),
-    (_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
-    (_BITS_32, (("python.bits", 32, 3),)),
-    (_MSC, (("host.os", "windows", 5),)),
-    (_WINDOWS_PLATFORM, (("host.os", "windows", 4),)),
-    (_ALPINE, (("host.libc", "musl", 7),)),
+class _Mark(Plain, frozen=True):
+    """Words that tell one thing, and the facts with the rank of each."""
+
+    words: Any
+    facts: tuple[tuple[str, Any, int], ...]
+    unless: Any = None
+
+
+_MARKS = (
+    _Mark(_MACOS, (("host.os", "macos", 3),)),
+    _Mark(_ZSH, (("host.os", "macos", 1),)),
+    _Mark(_CONTAINER, (("host.container", "docker", 3),)),
+    _Mark(_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
+    _Mark(_SLURM, (("host.scheduler", "slurm", 3),)),
+    _Mark(_PBS, (("host.scheduler", "pbs", 3),)),
+    _Mark(_LSF, (("host.scheduler", "lsf", 3),)),
+    _Mark(_SGE, (("host.scheduler", "sge", 3),)),
+    _Mark(_LINUX, (("host.os", "linux", 2),)),
+    _Mark(_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
+    _Mark(_BITS_32, (("python.bits", 32, 3),)),
+    _Mark(_MSC, (("host.os", "windows", 5),)),
+    _Mark(_WINDOWS_PLATFORM, (("host.os", "windows", 4),)),
+    _Mark(_ALPINE, (("host.libc", "musl", 7),)),
+    _Mark(
+        _JETSON,
+        (("host.jetson", True, 6), ("host.os", "linux", 2), ("host.machine", "aarch64", 2)),
+        unless=_NOT_ABOUT_HERE,
+    ),
+    _Mark(_WSL, (("host.wsl", True, 6), ("host.os", "linux", 8)), unless=_NOT_HERE),
 )
-"""Words that tell one thing each, with the rank of what they tell."""
 
 
 def read(page: Page, draft: Draft) -> None:
-    """Each line on its own."""
+    """Each line on its own; a mark that stands nowhere on the page is looked for but once."""
+    marks = [mark for mark in _MARKS if mark.words.search(page.text)]
     for line in page.lines:
         if len(line.text) < 3:
             continue
-        _host(line, draft)
+        for mark in marks:
+            if mark.words.search(line.text) and not (mark.unless and mark.unless.search(line.text)):
+                for fact, value, rank in mark.facts:
+                    draft.see(fact, value, line, rank=rank)
+        _told(line, draft)
         if _WSL_LISTING.search(line.text):
             _wsl_libraries(line, page, draft)
         if not page.taken(line) and not page.denied(line) and command_of(line.text) is None:
             _mentioned(line, draft)
-
-
-def _host(line: Line, draft: Draft) -> None:
-    text = line.text
-    for mark, facts in _MARKS:
-        if mark.search(text):
-            for fact, value, rank in facts:
-                draft.see(fact, value, line, rank=rank)
-    if _JETSON.search(text) and not _NOT_ABOUT_HERE.search(text):
-        draft.see("host.jetson", True, line, rank=6)
-        draft.see("host.os", "linux", line, rank=2)
-        draft.see("host.machine", "aarch64", line, rank=2)
-    if _WSL.search(text) and not _NOT_HERE.search(text):
-        draft.see("host.wsl", True, line, rank=6)
-        draft.see("host.os", "linux", line, rank=8)
-    _told(line, draft)
 
 
 def _told(line: Line, draft: Draft) -> None:
