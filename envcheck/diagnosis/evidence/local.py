@@ -41,6 +41,22 @@ _DRIVER = regex(
     r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)(?![\w-]|\.\d)",
     re.IGNORECASE,
 )
+_SAID_PYTHON = regex(
+    rf"(?<![\w/\\.-])Python(?:\s?版本|\sversion)?(?:\sis|是|为)?[\s:：=]{{0,3}}{_PYTHON}(?![\w.]*[/\\])", re.IGNORECASE
+)
+_SYSTEMS = (
+    (
+        regex(r"(?<![\w-])(?:Windows ?(?:1[01]|7|8(?:\.1)?|Server ?20\d\d)|Win ?1[01])(?![\w-])", re.IGNORECASE),
+        "windows",
+    ),
+    (
+        regex(
+            r"(?<![\w/:@.-])(?:Ubuntu|Debian|CentOS|Fedora|RHEL|Rocky ?Linux|AlmaLinux|Arch ?Linux|Manjaro|Linux ?Mint"
+            r"|openSUSE|Pop!_OS)(?![\w-])"
+        ),
+        "linux",
+    ),
+)
 _DEMANDED = regex(
     r"requir|\bneeds?\b|at least|minimum|\bmin\b|or (?:newer|later|higher|above)|>=|≥|\d\+(?:\s|$)"
     r"|(?<!pip )(?<!conda )\b(?:update|upgrade|install|download)(?!ed\b)"
@@ -59,6 +75,7 @@ def read(page: Page, draft: Draft) -> None:
     if draft.best("python.version") is None:
         _named_python(page, draft)
     _told_driver(page, draft)
+    _told_system(page, draft)
     if draft.gpus or draft.pci or draft.best("amd.gpus"):
         return
     asked = any(_ABOUT_KERNELS.search(line.text) for line in page.lines)
@@ -76,6 +93,21 @@ def read(page: Page, draft: Draft) -> None:
         amd_seen(*next(iter(told.items())), draft)
 
 
+def _told_system(page: Page, draft: Draft) -> None:
+    """The one family of systems that is named anywhere; a text that names two says nothing."""
+    if draft.best("host.os") is not None:
+        return
+    told = {
+        family: line
+        for pattern, family in _SYSTEMS
+        for line in page.lines
+        if pattern.search(line.text) and not _DEMANDED.search(line.text)
+    }
+    if len(told) == 1:
+        family, line = next(iter(told.items()))
+        draft.see("host.os", family, line, rank=1)
+
+
 def _told_driver(page: Page, draft: Draft) -> None:
     """The one driver version in somebody's own words; what a guide or an error demands is another's."""
     if draft.seen_many("nvidia.driver_versions"):
@@ -91,7 +123,7 @@ def _told_driver(page: Page, draft: Draft) -> None:
 
 
 def _named_python(page: Page, draft: Draft) -> None:
-    """The interpreter that the last command, or a file, names where none said its version itself."""
+    """The interpreter that the last command or a file names, or one's own words, where none said its version itself."""
     told: list[tuple[str, Line]] = []
     for line in page.lines:
         if "3." not in line.text:
@@ -100,6 +132,14 @@ def _named_python(page: Page, draft: Draft) -> None:
         patterns = (_RUN_BY, _MADE_WITH, _WRITTEN) if typed else (_WRITTEN,)
         found = [match for pattern in patterns if (match := pattern.search(line.text))]
         told += [(next(word for word in match.groups() if word), line) for match in found]
+    if not told:
+        said = {
+            match["version"]: line
+            for line in page.lines
+            for match in _SAID_PYTHON.finditer(line.text)
+            if not _DEMANDED.search(line.text)
+        }
+        told = list(said.items()) if len(said) == 1 else []
     if told:
         version, line = told[-1]
         draft.see("python.version", version, line, rank=1)
