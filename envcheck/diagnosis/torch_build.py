@@ -170,6 +170,8 @@ def _jetson(case: Case) -> _Found | None:
         return "certain", _shown(case)
     if case.cuda_available is False:
         return "likely", (saw("torch.cuda_available", "False", case.facts.torch.look),)
+    if case.said("runs_on_cpu") and case.pasted:
+        return "likely", heard(case.said("runs_on_cpu"), 1)
     listed = package(case, "torch")
     plain = listed is not None and not listed.build and re.fullmatch(r"[\d.]+", listed.version or "")
     if case.pasted and listed is not None and plain and not case.cuda_available:  # NVIDIA's own say nv or a commit
@@ -236,7 +238,7 @@ def _conda_command(case: Case) -> _Found | None:
             continue
         if has_cuda(case) is False and not case.torch_version and _CONDA_FILE.search(command):
             return "possible", (saw("messages", command, said.look, said.where),)
-        if _CONDA_INSTALL.search(command) and not _CONDA_PINS_CUDA.search(command):
+        if _CONDA_INSTALL.search(command) and (has_cuda(case) is False or not _CONDA_PINS_CUDA.search(command)):
             wanted = "cudatoolkit" in command or case.cuda_available is False or has_cuda(case) is False
             if wanted:
                 return ("likely" if has_cuda(case) is False else "possible"), (

@@ -303,8 +303,13 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
         ),
         fixes=_ask_for_gpu(case),
         severity="warning" if case.has_nvidia is False else "error",
-        confidence="certain" if told or none_left else "likely",
+        confidence="possible" if _asked_for_some(case) else "certain" if told or none_left else "likely",
     )
+
+
+def _asked_for_some(case: Case) -> bool:
+    """Whether a command or a job script asks the scheduler for GPUs."""
+    return case.pasted and any("--gres" in one.text or "--gpus" in one.text for one in case.facts.messages)
 
 
 def _asked_for_none(case: Case) -> Said:
@@ -318,8 +323,8 @@ def _asked_for_none(case: Case) -> Said:
     if asked or not missed or not case.pasted or case.scheduler != "slurm" or case.listed:
         return asked if missed else ()
     slugs = (*_MISSED, "module_not_loaded", "gpu_init_failed")
-    said = next((found for slug in slugs if (found := case.said(slug))), ())
-    return () if any("--gres" in one.text or "--gpus" in one.text for one in case.facts.messages) else said
+    handed = _asked_for_some(case) and case.variable("CUDA_VISIBLE_DEVICES") is not None
+    return () if handed else next((found for slug in slugs if (found := case.said(slug))), ())
 
 
 def _ask_for_gpu(case: Case) -> tuple[Fix, ...]:

@@ -19,7 +19,7 @@ from envcheck.model.versions import at_least, cuda_of_int, numbers, same_release
     "driver-library-mismatch",
     cause="driver_lib_mismatch",
     needs=("driver_answered",),
-    hears=("driver_lib_mismatch", "dso_mismatch"),
+    hears=("driver_lib_mismatch", "dso_mismatch", "nvml_init_asserted"),
     explains=(*NO_CUDA, "EC224", "EC225", "EC213", "EC904"),
 )
 def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
@@ -36,8 +36,9 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     told, status = _said_apart(case), case.nvml_status(18)
     module, library = _versions_apart(case)
     apart = bool(module and library) and not case.listed and not case.cuda_available
+    asserted = case.said("nvml_init_asserted") if case.pasted and not case.listed else ()
     compat = case.said("forward_compat_804") if apart and not case.in_container else ()  # what a newer libcuda tries
-    if case.facts.host.wsl or not (told or status or apart):
+    if case.facts.host.wsl or not (told or status or apart or asserted):
         return
     seen = exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions)
     seen += exhibits.sightings("nvidia.library_versions", case.facts.nvidia.library_versions)
@@ -48,9 +49,9 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
         )
     yield this.finding(
         title,
-        evidence=(*seen[:4], *((exhibits.status(status),) if status else ()), *heard(told or compat)),
+        evidence=(*seen[:4], *((exhibits.status(status),) if status else ()), *heard(told or compat or asserted)),
         fixes=_bring_together(case),
-        confidence="certain" if told or status or compat else "likely",
+        confidence="certain" if told or status or compat else "likely" if apart else "possible",
     )
 
 
@@ -96,7 +97,7 @@ def _bring_together(case: Case) -> tuple[Fix, ...]:
     cause="driver_too_old",
     needs=("wheel_cuda", "driver_answered"),
     hears=("driver_too_old",),
-    explains=(*NO_CUDA, "EC207", "EC404", "EC410"),
+    explains=(*NO_CUDA, "EC207", "EC223", "EC404", "EC410"),
 )
 def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The driver is too old for this build of torch.

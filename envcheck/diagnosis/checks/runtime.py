@@ -75,7 +75,8 @@ def _visible(case: Case, value: str) -> Visible:
 def _none_left(case: Case) -> bool:
     """Whether torch sees no GPU, and how many there are is not known."""
     said = case.cuda_available is None and case.said("no_cuda_gpus")
-    none = said or case.cuda_available is False or case.facts.torch.device_count == 0
+    answers = case.facts.sightings.get("torch.cuda_available", ())  # True in one place and False in another
+    none = said or any(one.value == "False" for one in answers) or case.facts.torch.device_count == 0
     return bool(none) and not case.listed and case.build_kind in (None, "cuda")
 
 

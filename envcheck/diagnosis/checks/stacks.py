@@ -32,7 +32,7 @@ _IN_WSL = (
     "wsl-driver",
     cause="wsl_driver",
     needs=("wsl",),
-    hears=("wsl_driver", "wsl_named_symbol", "access_blocked"),
+    hears=("wsl_driver", "wsl_named_symbol", "wsl_one", "access_blocked"),
     explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC216", "EC222", "EC227", "EC233"),
 )
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
@@ -52,6 +52,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
         return
     told = (
         partial
+        or case.said("wsl_one")
         or case.said("wsl_driver")
         or _old_windows_driver(case)
         or _blocked(case)
@@ -74,7 +75,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
         title = say(
             "A Linux driver library inside WSL hides the one that Windows brings in: {path}", path=foreign[0].path
         )
-    if first:
+    if first or case.said("wsl_one"):
         title = say("This is WSL 1, which gives Linux programs no GPU")
     yield this.finding(
         title,
@@ -85,7 +86,9 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
             *((fact("host.kernel", first, "host"),) if first else ()),
             *(fact("nvidia.packages", one, "files") for one in packages[:2]),
         ),
-        fixes=(_to_wsl_2(),) if first else _mend_wsl(case, linux_driver=bool(foreign or packages)),
+        fixes=(_to_wsl_2(),)
+        if first or case.said("wsl_one")
+        else _mend_wsl(case, linux_driver=bool(foreign or packages)),
         severity="warning" if guess else "error",
         confidence="certain" if foreign else "possible" if guess else "likely",
     )

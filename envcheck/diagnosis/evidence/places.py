@@ -3,7 +3,7 @@
 import re
 
 from envcheck.diagnosis.evidence.draft import Draft
-from envcheck.diagnosis.evidence.page import Line, Page
+from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.facts import DeviceNode, Library
 from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
@@ -19,6 +19,13 @@ _KFD = regex(
     r"^\s{0,4}c(?P<mode>[r-][w-][x-][r-][w-][x-][r-][w-][x-])[.+]?\s+\d+\s+(?P<owner>\w+)\s+(?P<group>[\w-]+)\s.{0,60}\s(?:/dev/)?kfd\s*$"
 )
 _ID = regex(r"\buid=(?P<uid>\d+)\S{0,40}\s+gid=\S{1,60}\s+groups=(?P<groups>\S{1,600})")
+_LISTED = regex(r"^ls(?: -\w{1,6}){0,3}(?: (?:\./)?torch/?)?$")
+_SHADOW = regex(
+    r"^(?:d[rwx-]{9}\S?\s.{10,120}\s)?(?:.{0,300}\s{2,})?(?:\./)?(?P<name>torch(?:\.py|/)?)(?:\s{2,}.{0,300})?$"
+)
+_NOT_WHOLE = regex(
+    r"No module named '?torch\.(?:_C|version)|module 'torch' has no attribute|partially initialized module 'torch'"
+)
 _FABRIC = regex(r"^\s{0,12}State\s{1,60}:\s{1,4}(?P<state>In Progress|Not Started|Completed)\s*$")
 _API_VERSION = regex(
     r"\b(?:cudaDriverGetVersion|cuDriverGetVersion|_cuda_getDriverVersion)(?:\(\))?\W{1,12}(?P<number>\d{4,5})\b"
@@ -47,6 +54,8 @@ def read(page: Page, draft: Draft) -> None:
         version, line = next(iter(files.items()))
         draft.see_many("nvidia.library_versions", version, line)
     _loaded(found, of_linux, draft)
+    if _NOT_WHOLE.search(page.text):
+        _shadow(page, draft)
     _access(page, draft)
 
 
@@ -73,6 +82,19 @@ def _loaded(found: list[tuple[str, Line]], of_linux: str | None, draft: Draft) -
     if of_linux:
         path, line = next((one for one in found if not one[0].startswith("/usr/lib/wsl/")), found[0])
     draft.see("nvidia.libraries", (Library(name="libcuda.so.1", path=path, version=of_linux),), line, rank=3)
+
+
+def _shadow(page: Page, draft: Draft) -> None:
+    """A folder or file of torch's name in the directory where it is imported, as `ls` shows it."""
+    for line in page.lines:
+        if not _LISTED.match(command_of(line.text) or ""):
+            continue
+        for below in page.after(line):
+            if not below.text.strip() or command_of(below.text) is not None:
+                break
+            shadow = _SHADOW.match(below.text.strip())
+            if shadow:
+                draft.see("python.shadows", (shadow["name"].rstrip("/"),), below)
 
 
 def _access(page: Page, draft: Draft) -> None:

@@ -16,7 +16,8 @@ from envcheck.model.patterns import regex
 _JETSON = regex(
     r"\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b|\bJetPack\b|\bL4T\b|\bR\d{2} \(release\)"
     r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
-    r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)",
+    r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)"
+    r"|^\W{0,4}(?:NVIDIA )?(?:Orin|Xavier)\W{0,4}$",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without)\b[^.\n]{0,30}\bjetson", re.IGNORECASE)
@@ -36,7 +37,7 @@ _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+
 _MACOS = regex(
     r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|(?<!`)\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
     r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
-    r"|\bApple M[1-9]\b|^\s{0,8}ProductName:\s{1,20}mac ?OS"
+    r"|\bApple M[1-9]\b|^\s{0,8}Darwin(?:\s\S{1,60}){0,3}\s(?:arm64|x86_64)\b|^\s{0,8}ProductName:\s{1,20}mac ?OS"
     r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|/Library/Frameworks/Python\.framework\b",
     re.MULTILINE,
 )
