@@ -298,6 +298,9 @@ def _windows(case: Case) -> _Found | None:
     if wheel is not None and float(wheel.get("size", "0")) < float(limit("small_wheel_mb")):
         return "certain", (*heard(case.said("default_windows_wheel"), 1), *_shown(case))
     windows = case.facts.host.os == "windows"
+    replaced = case.said("cuda_build_replaced") if case.pasted and case.facts.host.os in ("windows", None) else ()
+    if replaced and not case.cuda_available:
+        return ("likely" if windows else "possible"), heard(replaced, 1)
     if windows:
         found = _on_windows(case)
     else:

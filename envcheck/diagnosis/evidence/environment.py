@@ -21,6 +21,7 @@ _ENVIRON = regex(
     rf"environ\[[\"'](?P<name>{_NAMES})[\"']\]"
     r"(?:: (?P<shown>-?[\w,-]{0,200})\s*$|\s{0,2}=\s{0,2}(?:str\()?[\"'](?P<value>[^\"'\n]{0,500})[\"'])"
 )
+_IN_YAML = regex(rf"^\s{{2,24}}(?:- )?(?P<name>{_NAMES}):\s{{1,4}}[\"']?(?P<value>[^\s\"'#]{{1,200}})[\"']?\s*$")
 _ECHOES = regex(rf"\$\{{?({_NAMES})\b")
 _ECHO = regex(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b")
 
@@ -28,6 +29,9 @@ _ECHO = regex(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b"
 def read(page: Page, draft: Draft) -> None:
     """The first value of each variable stands. A line that sets one stays a message or a command."""
     for position, line in enumerate(page.lines):
+        yaml = _IN_YAML.match(line.text) if ": " in line.text else None
+        if yaml:
+            _seen(yaml["name"], yaml["value"], line, draft)
         if (
             "=" not in line.text
             and "environ[" not in line.text

@@ -25,7 +25,7 @@ _FREEZE = regex(
 )
 _CONDA_SPEC = regex(rf"^\s{{0,8}}(?P<name>{_OURS})=(?P<version>\d[\w.]*)=(?P<build>\w+)\s*$", re.IGNORECASE)
 _CONDA_FILE = regex(
-    rf"^\s{{0,8}}(?:[-+*]\s+)?(?:\S{{1,120}}/)?(?P<name>{_OURS})-(?P<version>\d[\w.]*)-(?P<build>(?=\w*\d)[\w.]+_\d{{1,3}})(?:\.tar\.bz2|\.conda)?\s*$",
+    rf"^\s{{0,8}}(?:[-+*]\s+)?(?:[\w.-]{{1,60}}\s{{2,60}}[\w./:-]{{1,80}}::|\S{{1,120}}/)?(?P<name>{_OURS})-(?P<version>\d[\w.]*)-(?P<build>(?=\w*\d)[\w.]+_\d{{1,3}})(?:\.tar\.bz2|\.conda)?\s*$",
     re.IGNORECASE,
 )
 _CONDA_INFO = regex(

@@ -14,7 +14,8 @@ from envcheck.model.facts import Library
 from envcheck.model.patterns import regex
 
 _JETSON = regex(
-    r"\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b|\bJetPack\b|\bL4T\b|\bR\d{2} \(release\)"
+    r"\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b"
+    r"|\bJetPack(?:_VERSION)?\b|\bL4T(?:_VERSION)?\b|\bR\d{2} \(release\)"
     r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
     r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)"
     r"|^\W{0,4}(?:NVIDIA )?(?:Orin|Xavier)\W{0,4}$",
