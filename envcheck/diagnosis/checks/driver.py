@@ -123,7 +123,8 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
     if not bare and not (told and _message_fits(case)):
         return
     sure: Confidence = "certain" if bare else "possible"
-    if case.pasted and not bare and not case.said("container_words"):  # else the container may lack what the host has
+    alone = case.has_nvidia is None and not case.said("smi_absent") and case.facts.host.os is None
+    if case.pasted and not bare and not alone and not case.said("container_words"):  # a container lacks what a host has
         sure = "likely"
     yield this.finding(
         say("There is an NVIDIA GPU, but no NVIDIA driver") if bare else say("torch finds no NVIDIA driver here"),

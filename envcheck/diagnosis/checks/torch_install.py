@@ -191,7 +191,8 @@ def torch_incomplete(this: Check, case: Case) -> Iterator[Finding]:
             *remedies.reinstall_torch(case),
         ),
         severity="info" if works and not said else "error",
-        confidence="certain" if broken else "likely",
+        # Without _C torch is just as often a folder of sources in the working directory.
+        confidence="certain" if broken else "possible" if said[0][1].get("missing") == "_C" else "likely",
     )
 
 
