@@ -9,6 +9,7 @@ import pytest
 
 import envcheck
 from envcheck.diagnosis.evidence.draft import telling
+from envcheck.diagnosis.evidence.surroundings import MARKS, Mark
 
 try:
     from re import _constants as constants  # type: ignore[attr-defined]
@@ -80,3 +81,10 @@ def test_pasted_text_that_a_pattern_matches_is_kept(patterns: list[str]) -> None
         found = ways(list(parser.parse(pattern, re.IGNORECASE | re.MULTILINE)))
         lost = [way for way in found if not telling(way.replace(ANYTHING, " x "))]
         assert not lost, (pattern, lost[0])
+
+
+@pytest.mark.parametrize("mark", [mark for mark in MARKS if mark.needs], ids=lambda mark: str(mark.facts[0][:2]))
+def test_no_way_through_a_mark_goes_past_its_words(mark: Mark) -> None:
+    tree = list(parser.parse(mark.words.pattern, mark.words.flags))
+    dead = [way for way in ways(tree) if not any(word in way.casefold() for word in mark.needs)]
+    assert not dead, (mark.words.pattern, dead[0])

@@ -123,7 +123,8 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
     if not bare and not (told and _message_fits(case)):
         return
     sure: Confidence = "certain" if bare else "possible"
-    alone = case.has_nvidia is None and not case.said("smi_absent") and case.facts.host.os is None
+    torch_alone = bool(told) and all("no NVIDIA driver" in message.text for message, _ in told)
+    alone = torch_alone and case.has_nvidia is None and not case.said("smi_absent") and case.facts.host.os is None
     if case.pasted and not bare and not alone and not case.said("container_words"):  # a container lacks what a host has
         sure = "likely"
     yield this.finding(

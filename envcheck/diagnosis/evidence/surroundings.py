@@ -159,6 +159,7 @@ _RADEON = regex(
     r"[\w ]{0,24}|AMD Instinct \w{2,8})(?:\s(?P<gfx>gfx[0-9a-f]{3,4}))?(?:\W{1,3}\d{1,3}\s?GB(?:\sVRAM)?)?\W*$",
     re.IGNORECASE,
 )
+_AMD_WORDS = ("amd", "radeon", "rx", "vega", "instinct", "rocm", "kfd_id")
 _TORCH_HEAD = regex(r"^\s{0,4}torch-(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:a0)?(?:\+\w{1,40})?)\s*$")
 _TORCH_BARE = regex(
     r"^\W{0,8}(?P<version>[12]\.\d{1,2}\.\d{1,2}(?:\.(?:dev|post)\d+)?\+(?:cu\d{2,3}|cpu|rocm[\d.]+\d|xpu))\W{0,4}$"
@@ -174,41 +175,96 @@ _PRINTED_ANSWER = regex(
 _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
 
 
-class _Mark(Plain, frozen=True):
+class Mark(Plain, frozen=True):
     """Words that tell one thing, and the facts with the rank of each."""
 
     words: Any
     facts: tuple[tuple[str, Any, int], ...]
+    needs: tuple[str, ...] = ()
+    """In small letters: one of them stands wherever the pattern matches, so that most need not even be compiled."""
     unless: Any = None
 
+    def may(self, page: Page, small: str) -> bool:
+        """Whether it stands anywhere on `page`, whose text in small letters is `small`."""
+        sieved = not self.needs or any(word in small for word in self.needs)
+        return sieved and self.words.search(page.text) is not None
 
-_MARKS = (
-    _Mark(_MACOS, (("host.os", "macos", 3),)),
-    _Mark(_ZSH, (("host.os", "macos", 1),)),
-    _Mark(_CONTAINER, (("host.container", "docker", 3),)),
-    _Mark(_DOCKER_RUN, (("host.container", "docker", 1),)),  # what follows was most likely said inside
-    _Mark(_SLURM, (("host.scheduler", "slurm", 3),)),
-    _Mark(_PBS, (("host.scheduler", "pbs", 3),)),
-    _Mark(_LSF, (("host.scheduler", "lsf", 3),)),
-    _Mark(_SGE, (("host.scheduler", "sge", 3),)),
-    _Mark(_LINUX, (("host.os", "linux", 2),)),
-    _Mark(_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2))),
-    _Mark(_BITS_32, (("python.bits", 32, 3),)),
-    _Mark(_MSC, (("host.os", "windows", 5),)),
-    _Mark(_WINDOWS_PLATFORM, (("host.os", "windows", 4),)),
-    _Mark(_ALPINE, (("host.libc", "musl", 7),)),
-    _Mark(
+
+MARKS = (
+    Mark(
+        _MACOS,
+        (("host.os", "macos", 3),),
+        needs=(
+            "darwin",
+            "macos",
+            "mac os",
+            "osx",
+            "macbook",
+            "maclaptop",
+            "mac laptop",
+            "mac mini",
+            "mac studio",
+            "apple m",
+            ".dylib",
+            "homebrew",
+            "/users/",
+            "/library/frameworks/",
+        ),
+    ),
+    Mark(_ZSH, (("host.os", "macos", 1),)),
+    Mark(_CONTAINER, (("host.container", "docker", 3),)),
+    Mark(
+        _DOCKER_RUN,
+        (("host.container", "docker", 1),),
+        needs=("docker", "podman", "kubectl", "container-image", "singularity", "apptainer"),
+    ),  # what follows was most likely said inside
+    Mark(
+        _SLURM,
+        (("host.scheduler", "slurm", 3),),
+        needs=("sbatch", "srun", "salloc", "squeue", "sinfo", "scontrol", "slurm"),
+    ),
+    Mark(_PBS, (("host.scheduler", "pbs", 3),), needs=("#pbs", "pbs_")),
+    Mark(_LSF, (("host.scheduler", "lsf", 3),), needs=("#bsub", "bsub", "lsb_")),
+    Mark(_SGE, (("host.scheduler", "sge", 3),), needs=("#$", "qrsh")),
+    Mark(_LINUX, (("host.os", "linux", 2),)),
+    Mark(_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2)), needs=("-32", "_86", "(x86)", "win32")),
+    Mark(_BITS_32, (("python.bits", 32, 3),), needs=("32bit", "win-32", "32-bit", "32 bit", "armv", "i686")),
+    Mark(_MSC, (("host.os", "windows", 5),), needs=("msc v.",)),
+    Mark(_WINDOWS_PLATFORM, (("host.os", "windows", 4),), needs=("windows-",)),
+    Mark(_ALPINE, (("host.libc", "musl", 7),), needs=("musllinux", "alpine", "apk add")),
+    Mark(
         _JETSON,
         (("host.jetson", True, 6), ("host.os", "linux", 2), ("host.machine", "aarch64", 2)),
+        needs=(
+            "jetson",
+            "jetpack",
+            "l4t",
+            "(release)",
+            "-tegra",
+            "(nvgpu)",
+            "(integrated)",
+            "nvidia tegra",
+            ".nv",
+            "orin",
+            "xavier",
+            "thor",
+        ),
         unless=_NOT_ABOUT_HERE,
     ),
-    _Mark(_WSL, (("host.wsl", True, 6), ("host.os", "linux", 8)), unless=_NOT_HERE),
+    Mark(
+        _WSL,
+        (("host.wsl", True, 6), ("host.os", "linux", 8)),
+        needs=("microsoft", "/lib/modules/3.4.0+", "wsl", "/mnt/", "dxgkrnl"),
+        unless=_NOT_HERE,
+    ),
 )
 
 
 def read(page: Page, draft: Draft) -> None:
     """Each line on its own; a mark that stands nowhere on the page is looked for but once."""
-    marks = [mark for mark in _MARKS if mark.words.search(page.text)]
+    small = page.text.casefold()
+    marks = [mark for mark in MARKS if mark.may(page, small)]
+    amd = any(word in small for word in _AMD_WORDS)
     for line in page.lines:
         if len(line.text) < 3:
             continue
@@ -221,6 +277,8 @@ def read(page: Page, draft: Draft) -> None:
             _wsl_libraries(line, page, draft)
         if not page.taken(line) and not page.denied(line) and command_of(line.text) is None:
             _mentioned(line, draft)
+            if amd:
+                _radeon(line, draft)
 
 
 def _told(line: Line, draft: Draft) -> None:
@@ -277,8 +335,8 @@ def _mentioned(line: Line, draft: Draft) -> None:
     """Versions and cards in words of one's own: only where the line says little else."""
     text = line.text
     _printed(line, draft)
-    build = None if _ASKED.search(text) else _TORCH_BUILD.search(text) or _TORCH_BARE.match(text)
-    build = build or _TORCH_HEAD.match(text)
+    build = _TORCH_BUILD.search(text) or _TORCH_BARE.match(text)
+    build = None if build and _ASKED.search(text) else build or _TORCH_HEAD.match(text)
     label = None if build else _TORCH_LABEL.match(text)
     if build or label:
         draft.see("torch.version", (build or label)["version"], line, rank=2)  # type: ignore[index]
@@ -305,12 +363,19 @@ def _mentioned(line: Line, draft: Draft) -> None:
     device = _CUDA_DEVICE.match(text)
     if device:
         draft.gpu(int(device["index"]), line, name=device["name"], compute_capability=device["cc"])
-    capability = _CAPABILITY.search(text)
-    if capability and len(draft.gpus) < 2:
+    capability = _CAPABILITY.search(text) if len(draft.gpus) < 2 else None
+    if capability:
         known = capability["whole"] or f"{capability['major']}.{capability['minor']}"
         draft.gpu(min(draft.gpus, default=0), line, compute_capability=known)
-    if _ROCM_SMI.search(text) and not draft.best("amd.gpus"):
+
+
+def _radeon(line: Line, draft: Draft) -> None:
+    """A card of AMD's that a line is about."""
+    if draft.best("amd.gpus"):
+        return
+    if _ROCM_SMI.search(line.text):
         amd_seen("AMD GPU", line, draft)
-    radeon = _RADEON.match(text) or _AMD.search(text)
-    if radeon and not draft.best("amd.gpus"):
+        return
+    radeon = _RADEON.match(line.text) or _AMD.search(line.text)
+    if radeon:
         amd_seen(f"{radeon['name']} {radeon.groupdict().get('gfx') or ''}", line, draft)
