@@ -6,9 +6,11 @@ from typing import Literal
 from envcheck.diagnosis import exhibits
 from envcheck.diagnosis.case import Case
 from envcheck.model.base import Plain
+from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 from envcheck.model.versions import at_least, capability, numbers
 
+_AMD = regex(r"\b(?:AMD|Radeon|Instinct|gfx\d)")
 Direction = Literal["too_new", "too_old", "fits"]
 
 
@@ -122,6 +124,9 @@ def _warned(case: Case) -> Iterator[Misfit]:
     for message, groups in case.said("capability_out_of_range"):
         evidence = exhibits.spoken(message, {"": groups["name"]})
         have = f"{groups['major']}.{groups['minor']}"
+        if _AMD.search(groups["name"]):  # ROCm numbers its architectures otherwise
+            yield Misfit(groups["name"], have, (), "fits", (evidence,), "likely")
+            continue
         if "old" in groups:
             yield Misfit(groups["name"], have, case.kernels or (), "too_old", (evidence,), "certain")
             continue

@@ -13,13 +13,18 @@ from envcheck.diagnosis.packages import conda_packages, local, package
 from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
+from envcheck.model.versions import numbers
 
 CUDA_INDEX = regex(
     r"/whl/(?:nightly/|test/)?cu\d{2,3}\b|pytorch-wheels/cu\d{2,3}\b"
     r"|\btorch(?:vision|audio)?(?:={1,3}|-)[\w.]{1,20}(?:\+|%2B)cu\d{2,3}\b"
 )
 _CPU_INDEX = regex(r"/whl/(?:nightly/|test/)?cpu\b|pytorch-wheels/cpu\b|torch==?\S*\+cpu\b|--torch-backend[= ]cpu\b")
-_ROCM_INDEX = regex(r"/whl/(?:nightly/|test/)?rocm[\d.]*")
+_ROCM_INDEX = regex(
+    r"/whl/(?:nightly/|test/)?rocm(?P<version>[\d.]*\d)?"
+    r"|\b(?:image:|FROM|docker run\b.{0,200})\s+[\w./:-]{0,120}\brocm\b"
+)
+"""An index of ROCm builds, or an image whose name says that it is made for ROCm."""
 _NO_PLAIN_INSTALL = regex(
     r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
 )
@@ -49,6 +54,8 @@ class CpuBuild(Plain, frozen=True):
 def has_cuda(case: Case) -> bool | None:
     """Whether this torch was built with CUDA; None: the facts do not say."""
     tag = local(case.torch_version)
+    if case.pasted and case.said("cuda_build_uninstalled") and case.said("not_compiled_with_cuda"):
+        return False  # what was listed before is gone
     if case.build_kind == "cuda" or tag.startswith("cu"):
         return True
     if case.build_kind or tag.startswith(("cpu", "rocm", "xpu")) or case.said("not_compiled_with_cuda"):
@@ -125,6 +132,16 @@ def asked(case: Case, pattern: re.Pattern[str]) -> str | None:
 def rocm_asked(case: Case) -> str | None:
     """Where ROCm wheels were asked for."""
     return asked(case, _ROCM_INDEX)
+
+
+def never_on_rocm_index(case: Case, line: str) -> bool:
+    """Whether the index of ROCm builds that `line` asks never had the release of torch that is installed."""
+    index = _ROCM_INDEX.search(line)
+    have = numbers(case.torch_version or "")
+    if not index or not index["version"] or not have or local(case.torch_version):
+        return False
+    builds = [one for one in case.catalogue.builds() if one.variant == f"rocm{index['version']}"]
+    return bool(builds) and not any(numbers(one.torch)[: len(have)] == have for one in builds)
 
 
 @lru_cache(maxsize=1)
@@ -298,8 +315,9 @@ def _windows(case: Case) -> _Found | None:
     if wheel is not None and float(wheel.get("size", "0")) < float(limit("small_wheel_mb")):
         return "certain", (*heard(case.said("default_windows_wheel"), 1), *_shown(case))
     windows = case.facts.host.os == "windows"
-    replaced = case.said("cuda_build_replaced") if case.pasted and case.facts.host.os in ("windows", None) else ()
-    if replaced and not case.cuda_available:
+    replaced = case.said("cuda_build_replaced") or case.said("cuda_build_uninstalled")
+    replaced = replaced if case.pasted and case.facts.host.os in ("windows", None) else ()
+    if replaced and not case.cuda_available and (case.said("cuda_build_replaced") or has_cuda(case) is False):
         return ("likely" if windows else "possible"), heard(replaced, 1)
     if windows:
         found = _on_windows(case)

@@ -248,7 +248,9 @@ def numpy2_abi(this: Check, case: Case) -> Iterator[Finding]:
     """
     rows = _numpy_rows(case)
     said = case.said("numpy2_abi")
-    alone = case.pasted and package(case, "numpy") is None  # who asks in a thread has it, as a rule
+    numpy = package(case, "numpy")
+    new = numpy is not None and case.torch_version is None and at_least(numpy.version or "0", limit("numpy2"))
+    alone = case.pasted and (numpy is None or new)  # who asks in a thread has it, as a rule
     unavailable = case.said("numpy_not_available") if rows or alone else ()
     if not rows and not said and not unavailable:
         return
@@ -267,7 +269,7 @@ def numpy2_abi(this: Check, case: Case) -> Iterator[Finding]:
         evidence=(*rows, *heard(said or unavailable, 1)),
         fixes=fixes,
         severity="warning" if works else "error",
-        confidence="certain" if said or (rows and unavailable) else "likely" if rows else "possible",
+        confidence="certain" if said or (rows and unavailable) else "likely" if rows or new else "possible",
     )
 
 

@@ -167,7 +167,9 @@ def false_capability_warning(this: Check, case: Case) -> Iterator[Finding]:
                     name=one.name,
                     capability=one.capability,
                 ),
-                why=say("kernels for a lower minor version of the same architecture run on it"),
+                why=say("kernels for a lower minor version of the same architecture run on it")
+                if one.kernels
+                else say("it reads the numbers of an AMD GPU as CUDA's"),
                 evidence=one.evidence,
             )
             return

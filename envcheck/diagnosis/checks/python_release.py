@@ -117,6 +117,7 @@ def python_too_old(this: Check, case: Case) -> Iterator[Finding]:
         "conda_python",
         "conda_python_need",
         "conda_reads_3_10",
+        "uv_no_wheel_here",
     ),
 )
 def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
@@ -143,6 +144,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
         )
         return
     yield from _said_by_uv(this, case)
+    yield from _no_wheel_of_uv(this, case)
     yield from _said_by_conda(this, case)
     yield from _wheel_of_older_python(this, case)
     yield from _other_starts_later(this, case)
@@ -229,6 +231,27 @@ def _said_by_uv(this: Check, case: Case) -> Iterator[Finding]:
                 why=say("the installer found no wheel of that release for this Python"),
                 evidence=(spoken(message, groups),),
                 fixes=environments.new_environment(case, ".".join(str(part) for part in max(tags))),
+            )
+            return
+
+
+def _no_wheel_of_uv(this: Check, case: Case) -> Iterator[Finding]:
+    """Uv finds no wheel for this platform, and the release served this Python on some systems only, or on none."""
+    version = case.python_version
+    for message, groups in case.said("uv_no_wheel_here") if version else ():
+        rows = [one for one in case.builds_here if numbers(one.torch) == numbers(groups["version"].partition("+")[0])]
+        newest = {
+            os: max(numbers(python) for one in rows for python in one.pythons if one.os == os and python[-1] != "t")
+            for os in {one.os for one in rows if one.pythons}
+        }
+        behind = [os for os, python in newest.items() if numbers(version or "")[:2] > python]
+        if behind:
+            yield this.finding(
+                say("Python is too new for {torch}", torch="torch " + groups["version"]),
+                why=say("the installer found no wheel of that release for this Python"),
+                evidence=(spoken(message, groups), interpreter(case.facts.python)),
+                fixes=environments.other_python(case, rows[:1]),
+                confidence="likely" if len(behind) == len(newest) else "possible",
             )
             return
 

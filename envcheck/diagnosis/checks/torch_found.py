@@ -107,7 +107,8 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
             confidence="likely" if kernel else "possible",
         )
         return
-    apart = case.said("not_compiled_with_cuda") if case.pasted and case.build_kind == "cuda" else ()
+    gone = case.said("cuda_build_uninstalled")
+    apart = case.said("not_compiled_with_cuda") if case.pasted and case.build_kind == "cuda" and not gone else ()
     if apart:
         yield this.finding(
             say("pip installed a torch with CUDA, and the program runs one without: pip serves another Python"),

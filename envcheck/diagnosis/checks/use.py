@@ -104,7 +104,13 @@ def gpu_in_exclusive_use(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-@check("EC409", "device-index-too-high", cause="invalid_ordinal", needs=("anything_said",), hears=("invalid_ordinal",))
+@check(
+    "EC409",
+    "device-index-too-high",
+    cause="invalid_ordinal",
+    needs=("anything_said",),
+    hears=("invalid_ordinal", "device_asked"),
+)
 def device_index_too_high(this: Check, case: Case) -> Iterator[Finding]:
     """A program asks for a GPU that is not there.
 
@@ -119,9 +125,10 @@ def device_index_too_high(this: Check, case: Case) -> Iterator[Finding]:
     """
     started = {id(message) for message, _ in case.said("invalid_ordinal_init_101")}
     told = tuple(one for one in case.said("invalid_ordinal") if id(one[0]) not in started)
+    count = case.facts.torch.device_count
+    told = told or tuple(one for one in case.said("device_asked") if count and int(one[1]["asked"]) >= count)
     if not told or case.said("gpu_init_failed"):
         return
-    count = case.facts.torch.device_count
     groups = told[0][1]
     yield this.finding(
         say("A program asks for a GPU number that is not there"),
@@ -134,7 +141,7 @@ def device_index_too_high(this: Check, case: Case) -> Iterator[Finding]:
 
 
 def _fewer(groups: dict[str, str]) -> tuple[Fix, ...]:
-    if "asked" in groups:
+    if "asked" in groups and "count" in groups:
         return (remedies.step(say('Load the checkpoint with torch.load(..., map_location="cuda:0")')),)
     return (
         remedies.step(say("In the code, use a number below torch.cuda.device_count(); the first GPU is cuda:0")),

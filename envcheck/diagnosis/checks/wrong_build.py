@@ -16,6 +16,7 @@ from envcheck.diagnosis.torch_build import (
     cpu_build,
     has_cuda,
     is_jetson,
+    never_on_rocm_index,
     nvidia_seen,
     rocm_asked,
     some_build_serves,
@@ -295,6 +296,9 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     elif asked_for and _kept(case):
         confidence = "likely"
         shown = (fact("messages", asked_for, "text"), *heard(_kept(case), 1))
+    elif asked_for and case.pasted and never_on_rocm_index(case, asked_for):
+        confidence = "likely"
+        shown = (fact("messages", asked_for, "text"), fact("torch.version", torch.version or "?", torch.look))
     elif asked_for and (case.cuda_available is False or known is False):
         confidence = "possible" if known is None else "likely"
         shown = (fact("messages", asked_for, "text"),)

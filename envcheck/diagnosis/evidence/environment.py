@@ -41,6 +41,8 @@ def read(page: Page, draft: Draft) -> None:
             continue
         for match in (*_ENVIRON.finditer(line.text), *_ASSIGN.finditer(line.text)):
             value = match["value"] if match["value"] is not None else match["shown"]
+            if value == "None":  # what Python says of a variable that is not set
+                continue
             _seen(match["name"], value.strip("\"'"), line, draft)
         echo = _ECHO.match(command_of(line.text) or line.text.strip())
         if echo and position + 1 < len(page.lines):

@@ -23,6 +23,8 @@ _TABLE_ROW = regex(
 _FREEZE = regex(
     rf"^\s{{0,8}}(?:[-+*]\s+)?(?P<name>{_OURS})==(?P<version>{_VERSION})\s*(?:#.{{0,200}})?$", re.IGNORECASE
 )
+_JSON = regex(rf"^\s{{0,12}}\"(?P<name>{_OURS})\":\s{{0,2}}\"(?P<version>{_VERSION})\",?\s*$", re.IGNORECASE)
+"""A program's report of its packages."""
 _CONDA_SPEC = regex(rf"^\s{{0,8}}(?P<name>{_OURS})=(?P<version>\d[\w.]*)=(?P<build>\w+)\s*$", re.IGNORECASE)
 _CONDA_FILE = regex(
     rf"^\s{{0,8}}(?:[-+*]\s+)?(?:[\w.-]{{1,60}}\s{{2,60}}[\w./:-]{{1,80}}::|\S{{1,120}}/)?(?P<name>{_OURS})-(?P<version>\d[\w.]*)-(?P<build>(?=\w*\d)[\w.]+_\d{{1,3}})(?:\.tar\.bz2|\.conda)?\s*$",
@@ -55,7 +57,7 @@ def read(page: Page, draft: Draft) -> None:
 
 
 def _one(line: Line, draft: Draft) -> bool:
-    freeze = _FREEZE.match(line.text)
+    freeze = _FREEZE.match(line.text) or _JSON.match(line.text)
     if freeze:
         package_seen(freeze["name"], freeze["version"], line, draft, installer=None)
         return True

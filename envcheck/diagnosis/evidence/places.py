@@ -97,19 +97,31 @@ def _shadow(page: Page, draft: Draft) -> None:
                 draft.see("python.shadows", (shadow["name"].rstrip("/"),), below)
 
 
+def _person(page: Page) -> tuple[bool, list[str]] | None:
+    """Whether the user is root, and the groups, as `id` or `groups` tells them."""
+    for line in page.lines:
+        told = _ID.search(line.text)
+        if told:
+            return told["uid"] == "0", re.findall(r"\(([\w-]+)\)", told["groups"])
+        if command_of(line.text) == "groups":
+            groups = next(page.after(line), line).text.split()
+            return "root" in groups, groups
+    return None
+
+
 def _access(page: Page, draft: Draft) -> None:
     """`ls -l /dev/kfd` and `id`: whether this user may open it."""
     kfd = next(((match, line) for line in page.lines if (match := _KFD.match(line.text))), None)
-    person = next((match for line in page.lines if (match := _ID.search(line.text))), None)
     if kfd is None:
         return
     match, line = kfd
+    person = _person(page)
     # Only root gets through, and who is root seldom asks why.
     writable = False if match["owner"] == "root" and match["mode"][3:] == "------" and person is None else None
     if person:
-        groups = re.findall(r"\(([\w-]+)\)", person["groups"])
+        root, groups = person
         shared = match["mode"][6:8] == "rw" or (match["group"] in groups and match["mode"][3:5] == "rw")
-        writable = person["uid"] == "0" or shared
+        writable = root or shared
     node = DeviceNode(
         path="/dev/kfd",
         readable=writable,

@@ -18,13 +18,14 @@ _JETSON = regex(
     r"|\bJetPack(?:_VERSION)?\b|\bL4T(?:_VERSION)?\b|\bR\d{2} \(release\)"
     r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
     r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)"
-    r"|^\W{0,4}(?:NVIDIA )?(?:Orin|Xavier)\W{0,4}$",
+    r"|^\W{0,4}(?:NVIDIA )?(?:Orin|Xavier)\W{0,4}$|['\"](?:NVIDIA )?(?:Orin|Xavier|Thor)['\"]",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without)\b[^.\n]{0,30}\bjetson", re.IGNORECASE)
 _WSL = regex(
     r"microsoft-standard|\b4\.4\.0-\d+-Microsoft\b|/lib/modules/3\.4\.0\+"
-    r"|\bWSL ?[12]\b|\bWSL version\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b",
+    r"|\bWSL ?[12]\b|\bWSL version\b|^\W{0,4}WSL\s{0,2}:"
+    r"|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
