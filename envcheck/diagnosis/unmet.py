@@ -237,7 +237,8 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
     if old is not None:
         return old
     if one.offered and not known_64:
-        if one.local and wanted:  # who asks for a CUDA variant has a 64-bit machine, as a rule, and a new Python
+        # Who asks for a CUDA variant has a 64-bit machine, as a rule, and a new Python.
+        if (one.local or "cpu") != "cpu" and wanted:
             return Reason("python_too_new", one, "likely", wanted[0])
         return Reason("python_32bit", one, "possible")
     if one.asked is not None:

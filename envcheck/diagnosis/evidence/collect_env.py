@@ -112,6 +112,9 @@ def _yes_or_no(field: str) -> "_Handler":
     return handler
 
 
+_WIN = regex(r"win(?:\d|\b)")
+
+
 def _os(entry: Entry) -> None:
     if not said(entry.value):
         return
@@ -120,8 +123,8 @@ def _os(entry: Entry) -> None:
         entry.draft.see("host.os", "windows" if lower == "nt" else None, entry.line, rank=6)
         return
     entry.draft.see("host.os_name", entry.value, entry.line, rank=9)
-    families = (("windows", "windows"), ("mac", "macos"), ("darwin", "macos"))
-    family = next((os for word, os in families if word in lower), "linux")
+    families = (("windows", "windows"), ("mac", "macos"), ("darwin", "macos"), ("osx", "macos"))
+    family = "windows" if _WIN.match(lower) else next((os for word, os in families if word in lower), "linux")
     entry.draft.see("host.os", family, entry.line, rank=9)
     machine = re.search(r"\((x86_64|aarch64|arm64|ppc64le|i686)\)\s*$", entry.value)
     if machine:

@@ -1,6 +1,7 @@
 """Text as lines that readers can walk: quote marks, colours, fences, carriage returns and entities taken off."""
 
 import html
+import re
 from collections.abc import Iterator
 
 from envcheck.model.base import Plain
@@ -13,6 +14,12 @@ _WORKER = regex(r"^\s{0,4}\((?:\w{1,40} ){1,3}pid=\d{1,8}(?:, ip=[\d.]{7,15})?\)
 """What Ray and vLLM put before each line of a worker."""
 _BUILDKIT = regex(r"^#\d{1,3} (?:\d{1,5}\.\d{1,3} |\[[^\]\n]{1,40}\] RUN (?P<command>(?=\S)))")
 """What docker build puts before each line of a step, and before the step's command."""
+_HEADING = regex(
+    r"#{2,5} (?P<key>(?:[\w ]{0,24}\b)?(?:version|driver|GPU|OS|operating system|platform|python|(?:py)?torch|CUDA"
+    r"|graphics card|model|系统|显卡|驱动|版本)\b[\w ]{0,12})[?:*]{0,2}$",
+    re.IGNORECASE,
+)
+_FIELD = regex(r"[\w][\w .+()-]{0,59}$")
 _FENCE = regex(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
 _STUCK_FENCE = regex(r"^\s{0,8}`{3,}(?=\S)|(?<=\S)\s?`{3,}\s{0,4}$")
 """A fence on the line of the text that it opens or closes."""
@@ -143,7 +150,19 @@ def page_of(text: str) -> Page:
     told = [(number, raw) for at, (number, raw) in enumerate(numbered) if raw or at == 0 or numbered[at - 1][1]]
     if len(told) > FIRST + LAST:
         told = told[:FIRST] + told[-LAST:]
-    return Page([line for number, raw in told for line in _lines_of(number, raw)])
+    return Page(list(_under_headings(line for number, raw in told for line in _lines_of(number, raw))))
+
+
+def _under_headings(lines: Iterator[Line]) -> Iterator[Line]:
+    """A short value below the heading of a form becomes `heading: value`, as one line of a report is."""
+    asked: str | None = None
+    for line in lines:
+        text = line.text.strip()
+        heading = _HEADING.match(text) if text.startswith("#") else None
+        value = asked and not heading and _FIELD.match(text)
+        yield Line(line.number, f"{asked}: {text}", line.part) if value else line
+        if text:
+            asked = heading["key"] if heading else None
 
 
 def _lines_of(number: int, raw: str) -> Iterator[Line]:

@@ -73,7 +73,7 @@ _LINUX = regex(
     re.MULTILINE,
 )
 _DRIVER_TOLD = regex(
-    r"^\W{0,8}(?:NVIDIA[ -])?(?:GPU[ -])?(?:Driver|KMD|驱动)(?:[ -]?version|版本)?\W{1,4}"
+    r"^\W{0,8}(?:NVIDIA[ _-])?(?:GPU[ _-])?(?:Driver|KMD|驱动)(?:[ _-]?version|版本)?\W{1,4}"
     r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{1,3})?)(?:\W{1,5}(?:and )?CUDA\b.{0,30})?\W{0,4}$",
     re.IGNORECASE,
 )
@@ -129,7 +129,7 @@ _TORCH_BUILD = regex(
     re.IGNORECASE,
 )
 _TORCH_LABEL = regex(
-    _LABEL + r"(?:py)?torch(?:\s*version|版本)?\s?[ :：=]{1,3}\s?v?(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w+)?)"
+    _LABEL + r"(?:py)?torch(?:[\s_]*version|版本)?\s?[ :：=]{1,3}\s?v?(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w+)?)"
     r"(?P<rest>.{0,40})$",
     re.IGNORECASE,
 )
@@ -137,7 +137,7 @@ _BUILT_WITH = regex(
     r"^\W{0,4}(?:with |for )?(?:CUDA[ :=]{0,2}(?P<cuda>\d{1,2}\.\d)|cu(?P<tag>\d{2,3}))\b", re.IGNORECASE
 )
 _PYTHON_LABEL = regex(
-    _LABEL + r"python(?:\s*version|版本)?\s?[ :：=]{1,3}\s?(?P<version>3\.\d{1,2}(?:\.\d{1,2})?)\b", re.IGNORECASE
+    _LABEL + r"python(?:[\s_]*version|版本)?\s?[ :：=]{1,3}\s?(?P<version>3\.\d{1,2}(?:\.\d{1,2})?)\b", re.IGNORECASE
 )
 _CARD = (
     r"(?:NVIDIA\s)?(?:(?:GeForce\s)?(?:RTX|GTX)\s?(?:A?\d{3,4})(?:\s?(?:Ti|SUPER|Ti SUPER|D|Ada)\b)?"
