@@ -1,4 +1,4 @@
-"""What other tools than nvidia-smi say of a card and its driver: Windows' own, OpenGL's, inxi; images of torch."""
+"""What other tools than nvidia-smi say of a card and its driver: Windows' own, OpenGL's, gpustat, nvitop; images."""
 
 import re
 
@@ -26,6 +26,12 @@ _INXI = regex(
 _IMAGE = regex(
     r"\bpytorch/pytorch:(?P<torch>\d\.\d{1,2}(?:\.\d{1,2})?)-cuda(?P<cuda>\d{1,2}\.\d{1,2})(?:\.\d{1,3})?-cudnn\d"
 )
+_GPUSTAT = regex(r"^\s{0,8}\[(?P<index>\d{1,2})\] (?P<name>[A-Z][\w .()-]{3,60}?)\s{0,12}\| +\d{1,3}['°]")
+_GPUSTAT_HEAD = regex(r"^\s{0,8}\S{1,64}\s{1,30}\w{3} \w{3} .{10,40}\s(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\s*$")
+_NVITOP = regex(
+    r"\bNVITOP [\d.]{3,10}\s{1,30}Driver Version: (?P<version>\d{3}\.[\d.]{2,8})"
+    r"(?:\s{1,30}CUDA Driver Version: (?P<cuda>\d{1,2}\.\d))?"
+)
 _NEAR = 15
 
 
@@ -37,7 +43,7 @@ def read(page: Page, draft: Draft) -> None:
     for at, line in enumerate(page.lines):
         if len(line.text) < 8 or page.taken(line):
             continue
-        _opengl(line, draft)
+        _tools(line, draft)
         if _WINDOWS.match(line.text):
             draft.see("host.os", "windows", line, rank=6)
         asked = at if _CONTROLLERS.search(line.text) else asked
@@ -60,7 +66,16 @@ def read(page: Page, draft: Draft) -> None:
         _image(*next(iter(images.values())), draft)
 
 
-def _opengl(line: Line, draft: Draft) -> None:
+def _tools(line: Line, draft: Draft) -> None:
+    nvitop = _NVITOP.search(line.text)
+    head = nvitop or _GPUSTAT_HEAD.match(line.text)
+    if head:
+        draft.see_many("nvidia.driver_versions", head["version"], line)
+    if nvitop and nvitop["cuda"]:
+        draft.see_many("nvidia.cuda_versions", nvitop["cuda"], line)
+    row = _GPUSTAT.match(line.text)
+    if row:
+        draft.gpu(int(row["index"]), line, name=row["name"])
     inxi = _INXI.search(line.text)
     renderer = inxi or _RENDERER.match(line.text)
     if renderer and not draft.gpus:

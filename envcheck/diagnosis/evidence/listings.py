@@ -25,6 +25,13 @@ _FREEZE = regex(
 )
 _JSON = regex(rf"^\s{{0,12}}\"(?P<name>{_OURS})\":\s{{0,2}}\"(?P<version>{_VERSION})\",?\s*$", re.IGNORECASE)
 """A program's report of its packages."""
+_JSON_LIST = regex(
+    rf"\{{\"name\":\s?\"(?P<name>{_OURS})\",\s?\"version\":\s?\"(?P<version>{_VERSION})\"", re.IGNORECASE
+)
+"""`pip list --format=json`."""
+_LOCK_NAME = regex(rf"^\s{{0,4}}name = \"(?P<name>{_OURS})\"\s*$", re.IGNORECASE)
+_LOCK_VERSION = regex(rf"^\s{{0,4}}version = \"(?P<version>{_VERSION})\"\s*$")
+"""A package of a lock file of uv or poetry, on two lines."""
 _CONDA_SPEC = regex(rf"^\s{{0,8}}(?P<name>{_OURS})=(?P<version>\d[\w.]*)=(?P<build>\w+)\s*$", re.IGNORECASE)
 _CONDA_FILE = regex(
     rf"^\s{{0,8}}(?:[-+*]\s+)?(?:[\w.-]{{1,60}}\s{{2,60}}[\w./:-]{{1,80}}::|\S{{1,120}}/)?(?P<name>{_OURS})-(?P<version>\d[\w.]*)-(?P<build>(?=\w*\d)[\w.]+_\d{{1,3}})(?:\.tar\.bz2|\.conda)?\s*$",
@@ -42,6 +49,7 @@ _FILE_LIST = regex(r"\bpackages in environment at (?P<path>[^\n:]{1,300}):?")
 
 def read(page: Page, draft: Draft) -> None:
     """Rows of packages that matter to torch; other packages are left alone."""
+    locked: str | None = None
     refused = False  # what conda did not find is listed like what is installed
     for line in page.lines:
         if _NOT_FOUND.search(line.text):
@@ -52,6 +60,13 @@ def read(page: Page, draft: Draft) -> None:
             page.deny(line)
         if refused or page.taken(line):
             continue
+        version = _LOCK_VERSION.match(line.text) if locked else None
+        if locked and version:
+            package_seen(locked, version["version"], line, draft, installer=None)
+        name = _LOCK_NAME.match(line.text) if "name =" in line.text else None
+        locked = name["name"] if name else None
+        for one in _JSON_LIST.finditer(line.text) if '{"name"' in line.text else ():
+            package_seen(one["name"], one["version"], line, draft, installer="pip")
         if _one(line, draft):
             page.take(line)
 
