@@ -320,9 +320,12 @@ class Machine:
         if self.build_cuda or not self.pasted or self.build_kind or version is None or "+" in version:
             return self.build_cuda
         silent = self.facts.torch.cuda_available is False and not self.said("not_compiled_with_cuda")
-        if self.facts.host.os != "linux" or self.facts.torch.installer == "conda" or not silent:
+        # Only drivers for Linux have a version of three parts.
+        threes = any(one.value.count(".") > 1 for one in self.facts.nvidia.driver_versions)
+        linux = self.facts.host.os == "linux" or (self.facts.host.os is None and threes)
+        if not linux or self.facts.torch.installer == "conda" or not silent:
             return None
-        rows = (one for one in self.builds_here if one.torch == version and one.on_default_index)
+        rows = (one for one in self.builds_here if one.os == "linux" and one.torch == version and one.on_default_index)
         return next((one.cuda for one in rows if one.cuda), None)
 
     @cached_property

@@ -10,6 +10,7 @@ from envcheck.diagnosis.exhibits import heard
 from envcheck.model.facts import Observation
 from envcheck.model.report import Evidence, Finding, Fix
 from envcheck.model.text import say
+from envcheck.model.versions import same_release
 
 
 def _ended(case: Case, state: str) -> Observation | None:
@@ -193,13 +194,16 @@ def forward_compatibility_refused(this: Check, case: Case) -> Iterator[Finding]:
     needed.
     """
     told, status = case.said("forward_compat_804"), case.cuda_status(804)
-    if not told and not status:
-        return
     compat = [one for one in case.libraries("libcuda") if "compat" in (one.path or "")]
+    failed = case.cuda_available is False or any("cudaGetDeviceCount()" in one.text for one in case.heard)
+    suspected = case.pasted and compat and case.listed and failed and not case.said("libcuda_mismatch_803")
+    if not told and not status and not suspected:
+        return
     yield this.finding(
         say("A libcuda from a compat folder was tried on a GPU that may not use it (CUDA error 804)"),
         evidence=(*heard(told), *((exhibits.status(status),) if status else ()), *map(exhibits.library, compat)),
         fixes=_without_compat(case),
+        confidence="certain" if told or status else "possible",
     )
 
 
@@ -231,7 +235,8 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
     What to do: restart the machine; in a container, take the image's libcuda out of the way.
     """
     told, status = case.said("libcuda_mismatch_803"), case.cuda_status(803)
-    if not told and not status:
+    apart = _other_version(case)
+    if not told and not status and not apart:
         return
     fixes = (
         _without_compat(case)
@@ -247,7 +252,20 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
             *exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions[:1]),
         ),
         fixes=fixes,
+        confidence="certain"
+        if told or status
+        else "likely"
+        if case.listed and case.cuda_available is False
+        else "possible",
     )
+
+
+def _other_version(case: Case) -> bool:
+    """Whether a listing shows a libcuda of another version than the driver's, which answers, and CUDA does not."""
+    driver = case.driver_version
+    if not case.pasted or not driver or case.cuda_available or case.facts.host.wsl:
+        return False
+    return any(one.version and not same_release(one.version, driver) for one in case.libraries("libcuda"))
 
 
 def _compat(case: Case) -> bool:

@@ -284,7 +284,8 @@ def module_shadow(this: Check, case: Case) -> Iterator[Finding]:
                 ),
                 *remedies.reinstall_torch(case, alternative=True),
             ),
-            confidence="likely",
+            # An extension that is missing from a source tree may not have been built, for want of CUDA.
+            confidence="possible" if "missing" in said[0][1] and "torch" not in said[0][1]["missing"] else "likely",
         )
 
 

@@ -37,9 +37,12 @@ def _below(path: str | None, folder: str | None) -> bool:
 
 
 def _user_site_words(case: Case) -> Said:
-    """Complaints about mixed files whose paths lie in the user's own site-packages."""
+    """Complaints about mixed files whose paths lie in the user's site-packages; a container brings its own torch."""
     return tuple(
-        (message, groups) for slug in _MIXED for message, groups in case.said(slug) if _mixes_in_user_site(message.text)
+        (message, groups)
+        for slug in _MIXED
+        for message, groups in case.said(slug)
+        if _mixes_in_user_site(message.text) or (case.in_container and _USER_SITE.search(message.text))
     )
 
 

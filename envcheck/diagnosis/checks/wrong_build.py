@@ -255,7 +255,7 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     cause="rocm_wrong_wheel",
     explains=(*SYMPTOMS, "EC202", "EC206", "EC301", "EC305", "EC321", "EC322", "EC323"),
     needs=("build_shown",),
-    hears=("driver_missing", "driver_too_old", "already_satisfied", "rocm_build_replaced"),
+    hears=("driver_missing", "driver_too_old", "already_satisfied", "rocm_build_replaced", "cuda_packages_installed"),
 )
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """An AMD GPU, and a PyTorch build without ROCm.
@@ -296,6 +296,9 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     elif asked_for and _kept(case):
         confidence = "likely"
         shown = (fact("messages", asked_for, "text"), *heard(_kept(case), 1))
+    elif asked_for and case.said("cuda_packages_installed"):
+        confidence = "likely"
+        shown = (fact("messages", asked_for, "text"), *heard(case.said("cuda_packages_installed"), 1))
     elif asked_for and case.pasted and never_on_rocm_index(case, asked_for):
         confidence = "likely"
         shown = (fact("messages", asked_for, "text"), fact("torch.version", torch.version or "?", torch.look))

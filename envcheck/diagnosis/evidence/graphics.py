@@ -32,18 +32,27 @@ _NVITOP = regex(
     r"\bNVITOP [\d.]{3,10}\s{1,30}Driver Version: (?P<version>\d{3}\.[\d.]{2,8})"
     r"(?:\s{1,30}CUDA Driver Version: (?P<cuda>\d{1,2}\.\d))?"
 )
+_NODE_LABEL = regex(
+    r"\bnvidia\.com/(?P<key>gpu\.compute\.major|gpu\.compute\.minor|gpu\.product|cuda\.driver-version\.full)\"?\s{0,2}[:=]\s{0,2}"
+    r"\"?(?P<value>[\w.-]{1,60})"
+)
+"""What NVIDIA's feature discovery writes on a node of Kubernetes."""
 _NEAR = 15
 
 
 def read(page: Page, draft: Draft) -> None:
     """Lines stay messages."""
     images: dict[str, tuple[str, str, Line]] = {}
+    labels: dict[str, str] = {}
     card: tuple[int, str] | None = None
     asked: int | None = None
     for at, line in enumerate(page.lines):
         if len(line.text) < 8 or page.taken(line):
             continue
         _tools(line, draft)
+        for label in _NODE_LABEL.finditer(line.text) if "nvidia.com/" in line.text else ():
+            labels[label["key"]] = label["value"]
+            _labelled(labels, line, draft)
         if _WINDOWS.match(line.text):
             draft.see("host.os", "windows", line, rank=6)
         asked = at if _CONTROLLERS.search(line.text) else asked
@@ -64,6 +73,17 @@ def read(page: Page, draft: Draft) -> None:
             images.setdefault(image[0], (image["torch"], image["cuda"], line))
     if len(images) == 1:
         _image(*next(iter(images.values())), draft)
+
+
+def _labelled(labels: dict[str, str], line: Line, draft: Draft) -> None:
+    driver = labels.pop("cuda.driver-version.full", None)
+    if driver:
+        draft.see_many("nvidia.driver_versions", driver, line)
+    product = labels.pop("gpu.product", None)
+    if product:
+        draft.gpu(0, line, name=product.replace("-", " "))
+    if {"gpu.compute.major", "gpu.compute.minor"} <= labels.keys():
+        draft.gpu(0, line, compute_capability=f"{labels['gpu.compute.major']}.{labels['gpu.compute.minor']}")
 
 
 def _tools(line: Line, draft: Draft) -> None:

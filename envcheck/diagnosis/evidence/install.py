@@ -27,7 +27,8 @@ _FROM_FILE = regex(
 )
 """`pip freeze` of a wheel that was installed by its address."""
 _SATISFIED = regex(
-    r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+(?: \([^)]{0,80}\))? ?\((?P<version>[\w.+]+)\)"
+    r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+"
+    r"(?: \((?:[^()]|\([^()]{0,20}\)){0,80}\))? ?\((?P<version>[\w.+]+)\)"
 )
 _SHOW_NAME = regex(r"^\s{0,8}[Nn]ame\s{0,12}: (?P<name>torch(?:vision|audio)?)\s{0,8}$")
 _SHOW_FILTERED = regex(

@@ -37,6 +37,12 @@ _CONDA_FILE = regex(
     rf"^\s{{0,8}}(?:[-+*]\s+)?(?:[\w.-]{{1,60}}\s{{2,60}}[\w./:-]{{1,80}}::|\S{{1,120}}/)?(?P<name>{_OURS})-(?P<version>\d[\w.]*)-(?P<build>(?=\w*\d)[\w.]+_\d{{1,3}})(?:\.tar\.bz2|\.conda)?\s*$",
     re.IGNORECASE,
 )
+_CONDA_CHANGE = regex(
+    rf"^\s{{1,8}}(?P<name>{_OURS})\s{{1,60}}\S{{1,80}} --> (?:\S{{1,80}}::)?"
+    r"(?P<version>\d[\w.]*)-(?P<build>[\w.]{1,60}?)\s*$",
+    re.IGNORECASE,
+)
+"""What conda will put in place of another version or build."""
 _CONDA_INFO = regex(
     r"^\s{0,30}(?P<key>channel URLs|active env location|conda version|platform|virtual packages)\s*: (?P<value>.*)$"
 )
@@ -77,6 +83,7 @@ def _one(line: Line, draft: Draft) -> bool:
         package_seen(freeze["name"], freeze["version"], line, draft, installer=None)
         return True
     spec = _CONDA_SPEC.match(line.text) or _CONDA_FILE.match(line.text)
+    spec = spec or (_CONDA_CHANGE.match(line.text) if " --> " in line.text else None)
     if spec:
         conda_package(spec["name"], spec["version"], spec["build"], None, line, draft)
         return True

@@ -9,6 +9,11 @@ from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 
 _RESOLVED = regex(r"\blibcuda\.so(?:\.1)?(?: \([^)\n]{0,40}\))? (?:=>|->) (?P<path>/\S{1,200}/libcuda\.so\S{0,24})")
+_OWNED = regex(
+    r"^\s{0,4}libnvidia-compute-(?P<version>\d{3})\S{0,20}: (?P<path>/(?!usr/lib/wsl/)\S{1,200}/libcuda\.so\S{0,24})"
+)
+"""`dpkg -S`: the package that a file belongs to."""
+_BARE_LINK = regex(r"(?<![\w/])libcuda\.so(?:\.1)? -> libcuda\.so\.(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\s*$")
 _LINKED = regex(
     r"(?P<path>/(?!usr/lib/wsl/)\S{1,200}/libcuda\.so(?:\.1)?) -> (?:/\S{1,200}/)?"
     r"libcuda\.so\.(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\s*$"
@@ -38,12 +43,16 @@ def read(page: Page, draft: Draft) -> None:
     files: dict[str, Line] = {}
     found: list[tuple[str, Line]] = []
     of_linux: str | None = None
+    loose: tuple[str, Line] | None = None
     for line in page.lines:
         if len(line.text) < 8:
             continue
         for match in _FILE.finditer(line.text):
             files.setdefault(match["version"], line)
-        linked, resolved = _LINKED.search(line.text), _RESOLVED.search(line.text)
+        linked = _LINKED.search(line.text) or _OWNED.match(line.text)
+        resolved, bare = _RESOLVED.search(line.text), _BARE_LINK.search(line.text)
+        if bare and not linked:
+            loose = loose or (bare["version"], line)
         if linked:
             found.append((linked["path"], line))
             of_linux = of_linux or linked["version"]
@@ -54,6 +63,9 @@ def read(page: Page, draft: Draft) -> None:
         version, line = next(iter(files.items()))
         draft.see_many("nvidia.library_versions", version, line)
     _loaded(found, of_linux, draft)
+    if loose and not found:
+        library = Library(name="libcuda.so.1", path="libcuda.so.1", version=loose[0])
+        draft.see("nvidia.libraries", (library,), loose[1], rank=2)
     if _NOT_WHOLE.search(page.text):
         _shadow(page, draft)
     _access(page, draft)

@@ -57,7 +57,7 @@ _CONTAINER = regex(
 _DOCKER_RUN = regex(
     r"\bUsing Docker executor with image |^\W{0,4}(?:sudo )?"
     r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b|--container-image\b"
-    r"|^\W{0,4}(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b",
+    r"|(?:^\W{0,4}|[$#%>] )(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b",
     re.MULTILINE,
 )
 _SLURM = regex(
