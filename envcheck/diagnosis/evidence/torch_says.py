@@ -21,6 +21,9 @@ _SITE_WINDOWS = regex(
     re.IGNORECASE,
 )
 _UV_PYTHON = regex(r"`cpython-(?P<version>3\.\d{1,2}\.\d{1,2})-(?P<os>windows|linux|macos)-")
+_PYENV = regex(
+    r"[\\/]versions[\\/](?P<version>3\.\d{1,2}\.\d{1,2})[\\/](?:bin[\\/])?python(?:3[\d.]{0,5})?(?:\.exe)?(?![\w.])"
+)
 _DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
 _TOOLS_OWN = regex(r"/pipx/(?:venvs|shared)/|/uv/tools/|/pypoetry/|/\.poetry/|/poetry/(?:core|installation)/")
 _TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
@@ -128,6 +131,9 @@ def _paths(line: Line, draft: Draft) -> None:
     if managed:
         draft.see("python.version", managed["version"], line, rank=4)
         draft.see("host.os", managed["os"], line, rank=5)
+    pyenv = _PYENV.search(line.text) if "versions" in line.text else None
+    if pyenv:
+        draft.see("python.version", pyenv["version"], line, rank=3)
     site = _SITE_POSIX.search(line.text)
     if site and not _TOOLS_OWN.search(line.text):
         draft.see("python.version", site["version"], line, rank=2)
