@@ -7,6 +7,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA, cards_on_bus, owns_its_driver, wish
 from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.machine import Said
 from envcheck.model.facts import PciDevice
 from envcheck.model.report import Confidence, Finding, Fix
 from envcheck.model.text import Text, say
@@ -187,7 +188,7 @@ def secure_boot_refuses_driver(this: Check, case: Case) -> Iterator[Finding]:
     "module-not-loaded",
     cause="module_not_loaded",
     needs=("nvidia_module_loaded",),
-    hears=("module_not_loaded",),
+    hears=("module_not_loaded", "module_of_other_kernel"),
     explains=(*NO_CUDA, "EC202"),
 )
 def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
@@ -202,7 +203,7 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
     What to do: load the module; if it does not exist for the running kernel, build it; the kernel log says what
     stood in the way.
     """
-    told, status = case.said("module_not_loaded"), case.nvml_status(9)
+    told, status = case.said("module_not_loaded") or _of_other_kernel(case), case.nvml_status(9)
     if case.facts.host.wsl or case.facts.host.jetson or case.nvidia_module_loaded or _others_hold_all(case):
         return
     live = case.nvidia_module_loaded is False and case.driver_traces and case.has_nvidia is True and not case.listed
@@ -219,9 +220,23 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
+def _of_other_kernel(case: Case) -> Said:
+    """What shows that the driver's module, or the system's newest kernel, is for another kernel than the one that runs.
+
+    Every kernel that DKMS lists is another one; an update since the start left the modules of this one nowhere.
+    """
+    here, told = case.facts.host.kernel, case.said("module_of_other_kernel")
+    if not case.pasted or here is None or not told or case.cuda_available or case.listed:
+        return ()
+    plain = here.replace("-", ".")
+    others = all(plain != groups.get("kernel", groups.get("new", "")).replace("-", ".") for _, groups in told)
+    missed = case.said("driver_missing") or case.said("no_cuda_gpus") or case.cuda_available is False
+    return told if others and (missed or "kernel" in told[0][1]) else ()
+
+
 def _bare(case: Case) -> bool:
     """Whether nvidia-smi's complaint is all that is known: Secure Boot and nouveau make it, too."""
-    told = [groups for _, groups in case.said("module_not_loaded") if groups]
+    told = [groups for _, groups in (*case.said("module_not_loaded"), *_of_other_kernel(case)) if groups]
     return case.pasted and not told and not case.nvidia_pci and not case.facts.nvidia.driver_versions
 
 

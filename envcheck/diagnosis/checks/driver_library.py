@@ -196,7 +196,14 @@ def forward_compatibility_refused(this: Check, case: Case) -> Iterator[Finding]:
     told, status = case.said("forward_compat_804"), case.cuda_status(804)
     compat = [one for one in case.libraries("libcuda") if "compat" in (one.path or "")]
     failed = case.cuda_available is False or any("cudaGetDeviceCount()" in one.text for one in case.heard)
-    suspected = case.pasted and compat and case.listed and failed and not case.said("libcuda_mismatch_803")
+    first = (case.variable("LD_LIBRARY_PATH") or "").partition(":")[0]
+    suspected = (
+        case.pasted
+        and (compat or first.endswith("/compat"))
+        and case.listed
+        and failed
+        and not case.said("libcuda_mismatch_803")
+    )
     if not told and not status and not suspected:
         return
     yield this.finding(

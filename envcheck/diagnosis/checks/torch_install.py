@@ -58,7 +58,7 @@ def _mixes_in_user_site(text: str) -> bool:
     "user-site-shadow",
     severity="warning",
     cause="user_site_shadow",
-    explains=("EC303", "EC305", "EC309", "EC312", "EC318", "EC319", "EC349", *_IMPORT),
+    explains=("EC211", "EC212", "EC303", "EC305", "EC309", "EC312", "EC318", "EC319", "EC349", *_IMPORT),
     needs=("build_shown",),
     hears=_MIXED,
 )
@@ -74,12 +74,15 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     What to do: remove that torch, or keep the user's folder out with `PYTHONNOUSERSITE=1`.
     """
     python, torch = case.facts.python, case.facts.torch
-    beside_conda = case.pasted and package(case, "pytorch") is not None and _USER_SITE.search(f"{torch.file}/")
+    wheel = package(case, "torch")  # conda lists what pip put into its environment, and nothing of the user's
+    of_conda = package(case, "pytorch") is not None or (wheel is not None and wheel.installer == "pip")
+    beside_conda = case.pasted and of_conda and _USER_SITE.search(f"{torch.file}/")
     in_user_site = _below(torch.file, python.user_site) or bool(beside_conda)
     inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
     words, suspected = _user_site_words(case), False
     if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
-        severity: Severity = "error" if case.torch_imported is False else "info"
+        failed = case.torch_imported is False or (bool(beside_conda) and bool(case.said("no_kernel_image")))
+        severity: Severity = "error" if failed else "info"
         severity = "warning" if severity == "info" and (inside or case.pasted) else severity
         shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))
     elif words:

@@ -12,7 +12,9 @@ _WHEEL = regex(
     r"-(?P<platform>[\w.]+?)\.whl"
 )
 _LOOKING = regex(r"^\s*Looking in (?P<kind>indexes|links): (?P<urls>\S.*)$")
-_PIP = regex(r"^\s{0,8}pip \d[\d.]{1,10}(?: from \S.{1,300})? \(python (?P<python>[23]\.\d{1,2})\)\s{0,4}$")
+_PIP = regex(
+    r"^\s{0,8}(?:pip version: )?pip \d[\d.]{1,10}(?: from \S.{1,300})? \(python (?P<python>[23]\.\d{1,2})\)\s{0,4}$"
+)
 """What `pip --version` answers."""
 _CHOSEN = regex(
     r"^\s{0,8}(?:export |set |setx |\$env:|ENV |- )?(?P<tool>PIP|UV)_"
@@ -30,6 +32,8 @@ _SATISFIED = regex(
     r"Requirement already satisfied: torch(?:[=<>!~]\S*)? in \S+"
     r"(?: \((?:[^()]|\([^()]{0,20}\)){0,80}\))? ?\((?P<version>[\w.+]+)\)"
 )
+_TAG = regex(r"^\s{1,12}cp3\d{1,2}-\w{2,8}-manylinux_2_(?P<minor>\d{1,2})_\w{3,10}\s*$")
+"""`pip debug`: the first tag has the glibc that is here."""
 _SHOW_NAME = regex(r"^\s{0,8}[Nn]ame\s{0,12}: (?P<name>torch(?:vision|audio)?)\s{0,8}$")
 _SHOW_FILTERED = regex(
     r"\bpip3? show torch\s{0,3}\|\s{0,3}(?:findstr|grep|Select-String)\b[^|]{0,20}\bversion\W{0,3}$", re.IGNORECASE
@@ -49,6 +53,10 @@ def read(page: Page, draft: Draft) -> None:
         frozen = _FROM_FILE.match(line.text) if " @ " in line.text else None
         if frozen:
             _installed(f"{frozen['name']}-{frozen['version'].replace('%2B', '+')}", line, draft)
+        tag = _TAG.match(line.text) if "manylinux_2_" in line.text else None
+        if tag:
+            draft.see("host.libc", "glibc", line, rank=2)
+            draft.see("host.libc_version", f"2.{tag['minor']}", line, rank=2)
         pip = _PIP.match(line.text)
         if pip:
             draft.see("python.version", pip["python"], line, rank=5)

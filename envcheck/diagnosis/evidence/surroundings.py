@@ -50,7 +50,8 @@ _ZSH = regex(
 """The prompts of macOS' shells: its bash of old, and zsh, which others use, too."""
 _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
-    r"|\bContainer image Copyright \(c\)|\bI have no name!@[0-9a-f]{12}"
+    r"|\bdevcontainers/features\b|^\S{1,32} ➜ /workspaces/|\bContainer image Copyright \(c\)"
+    r"|\bI have no name!@[0-9a-f]{12}"
     r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b",
     re.MULTILINE,
 )
@@ -173,6 +174,11 @@ _PRINTED_ANSWER = regex(
     re.IGNORECASE,
 )
 """What a program printed of torch: its version, its CUDA, and whether CUDA is available."""
+_VERSIONS = regex(
+    r"^\s{0,4}\('(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)', '(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?)'"
+    r"(?:, \d{4,6})?\)\s{0,4}$"
+)
+"""torch.__version__, torch.version.cuda and perhaps cuDNN's number, asked at once."""
 _ASKED = regex(r"requirement|No matching|you have torch|Requires|satisf|index-url|collecting|==", re.IGNORECASE)
 
 
@@ -321,6 +327,13 @@ def _wsl_libraries(line: Line, page: Page, draft: Draft) -> None:
 
 def _printed(line: Line, draft: Draft) -> None:
     """What a program printed of torch in one line."""
+    versions = _VERSIONS.match(line.text)
+    if versions:
+        draft.see("torch.version", versions["version"], line, rank=3)
+        draft.see("torch.installed", True, line)
+        draft.see("torch.imported", True, line)
+        draft.see("torch.cuda", versions["cuda"], line, rank=4)
+        draft.see("torch.cuda_known", True, line, rank=4)
     printed = _PRINTED_ANSWER.match(line.text)
     if printed:
         draft.see("torch.version", printed["version"], line, rank=4)
