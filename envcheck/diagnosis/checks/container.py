@@ -88,7 +88,7 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     told = case.said("container_no_gpu") or _started_without(case) or _board_without_libraries(case)
     lacking = _lacking(case)
     outside = case.pasted and (
-        case.said("docker_without_gpus") or _no_devices(case) or told_elsewhere(case)
+        case.said("docker_without_gpus") or case.said("container_no_gpu") or _no_devices(case) or told_elsewhere(case)
     )  # a table beside it is then the host's
     if case.cuda_available or (case.listed and not lacking and not outside) or not (told or lacking):
         return
@@ -181,7 +181,8 @@ def container_lost_gpu(this: Check, case: Case) -> Iterator[Finding]:
     refused = [node for node in case.nodes or () if node.error == "EPERM"]
     live = case.in_container and status and (refused or _gpu_nodes(case))
     listed = case.listed and not (told and case.pasted)  # what was listed in a paste, was so before or outside
-    if case.in_container is False or listed or not (told or live):
+    slept = case.pasted and not case.in_container and case.said("machine_slept")  # that has the same effect
+    if case.in_container is False or listed or slept or not (told or live):
         return
     yield this.finding(
         say("The container lost its access to the GPU while it ran"),

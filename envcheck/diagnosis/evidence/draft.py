@@ -45,7 +45,7 @@ _WORDS = (
     "|decompress|conda|pip|wheel|glibc|kernel|docker|slurm|openmp|packagenotfound|missing in current|zertifikat"
     "|certificat|certificado|too slow|available devices are| -> python|able to be loaded|status=4|cudnn|qsub"
     "|faulting module|%matplotlib|call to cu|numpy|ignored the following|explicitly assigned|runtimes|4/ill"
-    "|urandom|successfully installed|name  |nvml_success|1073741795|ephemeral|upgraded linux"
+    "|urandom|successfully installed|name  |nvml_success|1073741795|ephemeral|upgraded linux|suspend"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

@@ -2,6 +2,7 @@
 
 import re
 
+from envcheck.diagnosis.evidence.devices import amd_seen
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.patterns import regex
@@ -23,6 +24,7 @@ _INXI = regex(
     r"\bDevice-\d{1,2}: NVIDIA \w{2,10} \[(?P<name>[^\]\n]{3,60})\].{0,80}?\bdriver: nvidia"
     r" v: (?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)"
 )
+_INXI_AMD = regex(r"\bDevice-\d{1,2}: (?:AMD|Advanced Micro Devices)\b[^\[\n]{0,60}\[(?P<name>Radeon [^\]/\n]{2,40})")
 _IMAGE = regex(
     r"\bpytorch/pytorch:(?P<torch>\d\.\d{1,2}(?:\.\d{1,2})?)-cuda(?P<cuda>\d{1,2}\.\d{1,2})(?:\.\d{1,3})?-cudnn\d"
 )
@@ -96,6 +98,9 @@ def _tools(line: Line, draft: Draft) -> None:
     row = _GPUSTAT.match(line.text)
     if row:
         draft.gpu(int(row["index"]), line, name=row["name"])
+    radeon = _INXI_AMD.search(line.text) if "Device-" in line.text else None
+    if radeon:
+        amd_seen(f"AMD {radeon['name']}", line, draft)
     inxi = _INXI.search(line.text)
     renderer = inxi or _RENDERER.match(line.text)
     if renderer and not draft.gpus:
