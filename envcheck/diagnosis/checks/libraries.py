@@ -233,7 +233,7 @@ def cudnn_shadow(this: Check, case: Case) -> Iterator[Finding]:
     "EC312",
     "library-path-conflict",
     cause="ld_library_path_shadow",
-    explains=("EC320", *BROKEN),
+    explains=("EC320", "EC337", *BROKEN),
     needs=("torch_imported",),
     hears=("ld_library_path_shadow", "cublas_invalid_value"),
 )
@@ -268,8 +268,11 @@ def library_path_conflict(this: Check, case: Case) -> Iterator[Finding]:
         confidence = "certain"
     elif said and not told:
         confidence = "possible"
+    other = next((groups["library"] for _, groups in told if "libstdc++" in groups.get("library", "")), None)
     yield this.finding(
-        say("A CUDA library from outside the environment is loaded in place of torch's own"),
+        say("{path} is loaded in place of the environment's own library", path=other)
+        if other
+        else say("A CUDA library from outside the environment is loaded in place of torch's own"),
         evidence=shown,
         fixes=(*_without_search_path(case), *remedies.reinstall_torch(case, alternative=True)),
         severity="error" if said or suspected else "info",

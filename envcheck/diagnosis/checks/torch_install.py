@@ -46,6 +46,13 @@ def _user_site_words(case: Case) -> Said:
     )
 
 
+def _better_without(case: Case) -> Said:
+    """A command that leaves the user's packages out, where CUDA worked in one place and not in the other."""
+    answers = {one.value for one in case.facts.sightings.get("torch.cuda_available", ())}
+    failed = "False" in answers or any(one.kind == "error" for one in case.facts.messages)
+    return case.said("without_user_site") if case.pasted and "True" in answers and failed else ()
+
+
 def _mixes_in_user_site(text: str) -> bool:
     """Whether paths of the user's site-packages stand there, and not only those: an environment's, or Windows' own."""
     places = re.findall(r"[^\s\"']{0,200}(?:site|dist)-packages", text)
@@ -58,9 +65,22 @@ def _mixes_in_user_site(text: str) -> bool:
     "user-site-shadow",
     severity="warning",
     cause="user_site_shadow",
-    explains=("EC211", "EC212", "EC303", "EC305", "EC309", "EC312", "EC318", "EC319", "EC349", *_IMPORT),
+    explains=(
+        "EC211",
+        "EC212",
+        "EC301",
+        "EC303",
+        "EC305",
+        "EC309",
+        "EC312",
+        "EC318",
+        "EC319",
+        "EC344",
+        "EC349",
+        *_IMPORT,
+    ),
     needs=("build_shown",),
-    hears=_MIXED,
+    hears=(*_MIXED, "without_user_site"),
 )
 def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is taken from the user's own packages, not from the environment.
@@ -79,7 +99,7 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     beside_conda = case.pasted and of_conda and _USER_SITE.search(f"{torch.file}/")
     in_user_site = _below(torch.file, python.user_site) or bool(beside_conda)
     inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
-    words, suspected = _user_site_words(case), False
+    words, suspected = _user_site_words(case) or _better_without(case), False
     if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
         failed = case.torch_imported is False or (bool(beside_conda) and bool(case.said("no_kernel_image")))
         severity: Severity = "error" if failed else "info"

@@ -255,7 +255,14 @@ def cpu_wheel(this: Check, case: Case) -> Iterator[Finding]:
     cause="rocm_wrong_wheel",
     explains=(*SYMPTOMS, "EC202", "EC206", "EC301", "EC305", "EC321", "EC322", "EC323"),
     needs=("build_shown",),
-    hears=("driver_missing", "driver_too_old", "already_satisfied", "rocm_build_replaced", "cuda_packages_installed"),
+    hears=(
+        "driver_missing",
+        "driver_too_old",
+        "already_satisfied",
+        "rocm_build_replaced",
+        "rocm_build_uninstalled",
+        "cuda_packages_installed",
+    ),
 )
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     """An AMD GPU, and a PyTorch build without ROCm.
@@ -268,7 +275,8 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install from the index of a ROCm build as the only index, with a Python that it has wheels for.
     """
     torch = case.facts.torch
-    lost = case.said("rocm_build_replaced")
+    gone = case.said("rocm_build_uninstalled") if _misses_nvidia(case) or case.said("not_compiled_with_cuda") else ()
+    lost = case.said("rocm_build_replaced") or gone
     replaced = bool(lost) or (
         case.pasted and bool(_misses_nvidia(case))
     )  # a ROCm build is listed, and a CUDA build complains

@@ -3,7 +3,7 @@
 import re
 
 from envcheck.diagnosis.evidence.devices import amd_seen
-from envcheck.diagnosis.evidence.draft import Draft
+from envcheck.diagnosis.evidence.draft import WORDS, Draft
 from envcheck.diagnosis.evidence.page import Line, Page
 from envcheck.model.patterns import regex
 
@@ -78,6 +78,7 @@ def read(page: Page, draft: Draft) -> None:
 
 
 def _labelled(labels: dict[str, str], line: Line, draft: Draft) -> None:
+    """A node's labels: they describe the GPU, and say nothing of whether the driver answers in a container."""
     driver = labels.pop("cuda.driver-version.full", None)
     if driver:
         draft.see_many("nvidia.driver_versions", driver, line)
@@ -86,6 +87,8 @@ def _labelled(labels: dict[str, str], line: Line, draft: Draft) -> None:
         draft.gpu(0, line, name=product.replace("-", " "))
     if {"gpu.compute.major", "gpu.compute.minor"} <= labels.keys():
         draft.gpu(0, line, compute_capability=f"{labels['gpu.compute.major']}.{labels['gpu.compute.minor']}")
+    if 0 in draft.gpus:
+        draft.gpus[0]["look"] = WORDS
 
 
 def _tools(line: Line, draft: Draft) -> None:

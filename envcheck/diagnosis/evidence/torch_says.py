@@ -46,7 +46,8 @@ _UNAVAILABLE = regex(
     r"\b(?:CUDA|GPU)(?: device| support)? (?:is (?:not|un)|isn't |not |must be )[ ]?ava(?:il|li)able\b"
     r"|\bTorch is not able to use GPU\b|can only be used on CUDA devices|we were unable to detect it\b"
     r"|does not support the current version of Torch/CUDA|only supported with GPUs, no GPUs found"
-    r"|\bNo GPUs? (?:was |were )?found\b|setup doesn't support bf16/gpu",
+    r"|\bNo GPUs? (?:was |were )?found\b|setup doesn't support bf16/gpu"
+    r"|\bUse pytorch device_name: cpu\b",
     re.IGNORECASE,
 )
 _NO_MODULE = regex(r"No module named '?torch'?(?:\s|$|\.$|;)")
