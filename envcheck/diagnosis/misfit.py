@@ -87,7 +87,7 @@ def _before_its_time(case: Case) -> Iterator[Misfit]:
     Its PTX may start, but the CUDA libraries beside it have no code for the GPU.
     """
     failed = case.said("gpu_program_failed") or case.said("no_kernel_image")
-    cuda = case.build_cuda
+    cuda = case.build_cuda or _newest_cuda_of(case)
     machine_code = [one for one in case.kernels or () if not one.startswith("compute_")]
     for card in case.cards if failed and case.pasted and cuda else ():
         first = case.catalogue.first_cuda(card.capability or "")
@@ -103,6 +103,18 @@ def _before_its_time(case: Case) -> Iterator[Misfit]:
                 "likely",
                 card.number,
             )
+
+
+def _newest_cuda_of(case: Case) -> str | None:
+    """The newest CUDA that the release was ever built with, where the build is not known.
+
+    Of one from before the catalogue it is at most that of the oldest release there.
+    """
+    builds = [one for one in case.catalogue.builds() if one.cuda]
+    have = numbers(case.torch_version or "")
+    first = min((numbers(one.torch) for one in builds), default=())
+    rows = [one.cuda for one in builds if numbers(one.torch) == (first if have and have < first else have)]
+    return max((cuda for cuda in rows if cuda), key=numbers, default=None)
 
 
 def _listed_by_ggml(case: Case) -> Iterator[Misfit]:

@@ -54,7 +54,8 @@ class CpuBuild(Plain, frozen=True):
 def has_cuda(case: Case) -> bool | None:
     """Whether this torch was built with CUDA; None: the facts do not say."""
     tag = local(case.torch_version)
-    if case.pasted and case.said("cuda_build_uninstalled") and case.said("not_compiled_with_cuda"):
+    gone = case.said("cuda_build_uninstalled") or case.said("cuda_build_replaced")
+    if case.pasted and gone and case.said("not_compiled_with_cuda"):
         return False  # what was listed before is gone
     if case.build_kind == "cuda" or tag.startswith("cu"):
         return True

@@ -122,7 +122,8 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     have = case.driver_version or case.cuda_driver_version or found
     other = told_elsewhere(case)
     sure: Confidence = "certain" if told or (case.driver_version and case.build_cuda) else "likely"
-    if other and case.said("about_a_container"):
+    bare = not any(groups for _, groups in told) and case.driver_version is None
+    if (other and case.said("about_a_container")) or (bare and case.said("container_no_gpu")):
         return
     yield this.finding(
         _too_old(cuda, have, minimum),

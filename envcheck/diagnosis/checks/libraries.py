@@ -94,7 +94,8 @@ def mixed_nvidia_wheels(this: Check, case: Case) -> Iterator[Finding]:
     if not mixed:
         return
     old = {rows[0][0] for rows in mixed} & {"11", "10"}
-    broken = case.torch_imported is False or bool(case.said("nccl_mismatch") or case.said("ld_library_path_shadow"))
+    slugs = ("nccl_mismatch", "ld_library_path_shadow", "nvidia_libs_missing")
+    broken = case.torch_imported is False or any(case.said(slug) for slug in slugs)
     works = case.torch_imported is True and not broken and bool(case.cuda_available or not case.pasted)
     severity: Severity = "error" if broken else "info" if works else "warning"
     names = [one.name for rows in mixed for _, one in rows]

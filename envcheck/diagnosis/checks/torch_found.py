@@ -107,7 +107,7 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
             confidence="likely" if kernel else "possible",
         )
         return
-    gone = case.said("cuda_build_uninstalled")
+    gone = case.said("cuda_build_uninstalled") or case.said("cuda_build_replaced")
     apart = case.said("not_compiled_with_cuda") if case.pasted and case.build_kind == "cuda" and not gone else ()
     if apart:
         yield this.finding(

@@ -66,6 +66,7 @@ def _mixes_in_user_site(text: str) -> bool:
     severity="warning",
     cause="user_site_shadow",
     explains=(
+        "EC206",
         "EC211",
         "EC212",
         "EC301",
@@ -101,7 +102,8 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
     words, suspected = _user_site_words(case) or _better_without(case), False
     if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
-        failed = case.torch_imported is False or (bool(beside_conda) and bool(case.said("no_kernel_image")))
+        complaint = case.said("no_kernel_image") or case.said("driver_too_old")
+        failed = case.torch_imported is False or bool(beside_conda and complaint)
         severity: Severity = "error" if failed else "info"
         severity = "warning" if severity == "info" and (inside or case.pasted) else severity
         shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))

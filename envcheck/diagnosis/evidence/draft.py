@@ -46,6 +46,7 @@ _WORDS = (
     "|certificat|certificado|too slow|available devices are| -> python|able to be loaded|status=4|cudnn|qsub"
     "|faulting module|%matplotlib|call to cu|numpy|ignored the following|explicitly assigned|runtimes|4/ill"
     "|urandom|successfully installed|name  |nvml_success|1073741795|ephemeral|upgraded linux|suspend"
+    "|basic display|runc null|devicerequests"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

@@ -14,7 +14,7 @@ _NAMES = (
     r"|VIRTUAL_ENV|HTTPS?_PROXY|https?_proxy|ALL_PROXY|all_proxy|NO_PROXY|no_proxy"
 )
 _ASSIGN = regex(
-    rf"(?:^|[\s;:`(])(?:export\s+|set\s+|setx\s+|-e\s+|ENV\s+)?(?:\$env:)?(?P<name>{_NAMES})\s{{0,2}}="
+    rf"(?:^|[\s;:`(\"])(?:export\s+|set\s+|setx\s+|-e\s+|ENV\s+)?(?:\$env:)?(?P<name>{_NAMES})\s{{0,2}}="
     r"\s{0,2}(?P<value>\"[^\"\n]{0,500}\"|'[^'\n]{0,500}'|[^\s`;]{0,500})"
 )
 _ENVIRON = regex(

@@ -35,10 +35,12 @@ _NVITOP = regex(
     r"(?:\s{1,30}CUDA Driver Version: (?P<cuda>\d{1,2}\.\d))?"
 )
 _NODE_LABEL = regex(
-    r"\bnvidia\.com/(?P<key>gpu\.compute\.major|gpu\.compute\.minor|gpu\.product|cuda\.driver-version\.full)\"?\s{0,2}[:=]\s{0,2}"
+    r"\bnvidia\.com/(?P<key>gpu\.compute\.major|gpu\.compute\.minor|gpu\.product|cuda\.driver-version\.full"
+    r"|cuda\.driver\.major|cuda\.driver\.minor|cuda\.driver\.rev)\"?\s{0,2}[:=]\s{0,2}"
     r"\"?(?P<value>[\w.-]{1,60})"
 )
 """What NVIDIA's feature discovery writes on a node of Kubernetes."""
+_NAMED_IMAGE = regex(r"\b[Ii]mage:\s{1,20}\S{0,120}torch-?(?P<torch>\d\.\d{1,2}\.\d{1,2})-cu(?:da)?(?P<cuda>\d{2,3})\b")
 _NEAR = 15
 
 
@@ -73,6 +75,10 @@ def read(page: Page, draft: Draft) -> None:
         image = _IMAGE.search(line.text)
         if image:
             images.setdefault(image[0], (image["torch"], image["cuda"], line))
+        named_image = _NAMED_IMAGE.search(line.text) if "mage:" in line.text else None
+        if named_image:
+            digits = named_image["cuda"]
+            images.setdefault(named_image[0], (named_image["torch"], f"{digits[:-1]}.{digits[-1]}", line))
     if len(images) == 1:
         _image(*next(iter(images.values())), draft)
 
@@ -82,6 +88,9 @@ def _labelled(labels: dict[str, str], line: Line, draft: Draft) -> None:
     driver = labels.pop("cuda.driver-version.full", None)
     if driver:
         draft.see_many("nvidia.driver_versions", driver, line)
+    parts = [labels.get(f"cuda.driver.{part}") for part in ("major", "minor", "rev")]
+    if all(parts):
+        draft.see_many("nvidia.driver_versions", ".".join(map(str, parts)), line)
     product = labels.pop("gpu.product", None)
     if product:
         draft.gpu(0, line, name=product.replace("-", " "))

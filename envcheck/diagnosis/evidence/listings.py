@@ -43,6 +43,9 @@ _CONDA_CHANGE = regex(
     re.IGNORECASE,
 )
 """What conda will put in place of another version or build."""
+_ADDED = regex(r"^\s{0,8}\+ [\w.-]{1,60}==", re.MULTILINE)
+_REMOVED = regex(r"^\s{0,8}- [\w.-]{1,60}==")
+"""What uv put in, and what it took away."""
 _CONDA_INFO = regex(
     r"^\s{0,30}(?P<key>channel URLs|active env location|conda version|platform|virtual packages)\s*: (?P<value>.*)$"
 )
@@ -56,6 +59,7 @@ _FILE_LIST = regex(r"\bpackages in environment at (?P<path>[^\n:]{1,300}):?")
 def read(page: Page, draft: Draft) -> None:
     """Rows of packages that matter to torch; other packages are left alone."""
     locked: str | None = None
+    changes = _ADDED.search(page.text) is not None
     refused = False  # what conda did not find is listed like what is installed
     for line in page.lines:
         if _NOT_FOUND.search(line.text):
@@ -64,7 +68,7 @@ def read(page: Page, draft: Draft) -> None:
             refused = False
         if refused:
             page.deny(line)
-        if refused or page.taken(line):
+        if refused or page.taken(line) or (changes and _REMOVED.match(line.text)):
             continue
         version = _LOCK_VERSION.match(line.text) if locked else None
         if locked and version:
@@ -81,7 +85,7 @@ def _one(line: Line, draft: Draft) -> bool:
     freeze = _FREEZE.match(line.text) or _JSON.match(line.text)
     if freeze:
         package_seen(freeze["name"], freeze["version"], line, draft, installer=None)
-        return True
+        return line.text.lstrip()[:1] not in ("+", "-")  # what changed stays a message
     spec = _CONDA_SPEC.match(line.text) or _CONDA_FILE.match(line.text)
     spec = spec or (_CONDA_CHANGE.match(line.text) if " --> " in line.text else None)
     if spec:

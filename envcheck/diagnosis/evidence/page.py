@@ -23,6 +23,8 @@ _FIELD = regex(r"[\w][\w .+()-]{0,59}$")
 _FENCE = regex(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
 _STUCK_FENCE = regex(r"^\s{0,8}`{3,}(?=\S)|(?<=\S)\s?`{3,}\s{0,4}$")
 """A fence on the line of the text that it opens or closes."""
+_ACTIONS = regex(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z ?")
+"""What GitHub Actions puts before each line of a log."""
 _LOGGED = regex(
     r"^\s{0,4}\[?(?:\d{4}[-/])?\d{2}[-/]\d{2}[ T]\d{2}:\d{2}:\d{2}(?:[.,]\d{3,6})?\]?(?: - [\w.]{1,40}){0,2}"
     r" - (?:INFO|DEBUG|WARNING|ERROR) - "
@@ -225,6 +227,8 @@ def _plain(raw: str) -> str:
         # The way homes are written there tells the system.
         text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
     text = _WORKER.sub("", _QUOTE.sub("", text))
+    if text.startswith("20"):
+        text = _ACTIONS.sub("", text)
     if text.startswith("#"):
         text = _BUILDKIT.sub(r"\g<command>", text)
     text = _ENTRY.sub(r"\g<key>: \g<value>", _BANNER.sub("", text))

@@ -24,6 +24,8 @@ _KFD = regex(
     r"^\s{0,4}c(?P<mode>[r-][w-][x-][r-][w-][x-][r-][w-][x-])[.+]?\s+\d+\s+(?P<owner>\w+)\s+(?P<group>[\w-]+)\s.{0,60}\s(?:/dev/)?kfd\s*$"
 )
 _ID = regex(r"\buid=(?P<uid>\d+)\S{0,40}\s+gid=\S{1,60}\s+groups=(?P<groups>\S{1,600})")
+_INITIALISED = regex(r"\bcalling init: (?P<path>/\S{1,200}/libcuda\.so\S{0,24})")
+"""`LD_DEBUG=libs`."""
 _LISTED = regex(r"^ls(?: -\w{1,6}){0,3}(?: (?:\./)?torch/?)?$")
 _SHADOW = regex(
     r"^(?:d[rwx-]{9}\S?\s.{10,120}\s)?(?:.{0,300}\s{2,})?(?:\./)?(?P<name>torch(?:\.py|/)?)(?:\s{2,}.{0,300})?$"
@@ -50,7 +52,10 @@ def read(page: Page, draft: Draft) -> None:
         for match in _FILE.finditer(line.text):
             files.setdefault(match["version"], line)
         linked = _LINKED.search(line.text) or _OWNED.match(line.text)
-        resolved, bare = _RESOLVED.search(line.text), _BARE_LINK.search(line.text)
+        resolved, bare = (
+            _RESOLVED.search(line.text) or _INITIALISED.search(line.text),
+            _BARE_LINK.search(line.text),
+        )
         if bare and not linked:
             loose = loose or (bare["version"], line)
         if linked:

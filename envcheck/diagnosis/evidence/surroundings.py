@@ -49,7 +49,8 @@ _ZSH = regex(
 """The prompts of macOS' shells: its bash of old, and zsh, which others use, too."""
 _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
-    r"|\bdevcontainers/features\b|\bCrashLoopBackOff\b|^\S{1,32} ➜ /workspaces/|\bContainer image Copyright \(c\)"
+    r"|\bdevcontainers/features\b|\bCrashLoopBackOff\b|^Tolerations:\s"
+    r"|^\S{1,32} ➜ /workspaces/|\bContainer image Copyright \(c\)"
     r"|\bI have no name!@[0-9a-f]{12}"
     r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b",
     re.MULTILINE,
