@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from envcheck.model.base import Plain
@@ -25,6 +26,7 @@ _STUCK_FENCE = regex(r"^\s{0,8}`{3,}(?=\S)|(?<=\S)\s?`{3,}\s{0,4}$")
 """A fence on the line of the text that it opens or closes."""
 _ACTIONS = regex(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z ?")
 """What GitHub Actions puts before each line of a log."""
+_COMPOSED = regex(r"(?:[\s>]|\x1b\[[\d;]{0,12}m){0,12}(?P<service>[a-z][\w.-]{0,60}[-_]\d{1,2})\s{1,30}\| ")
 _LOGGED = regex(
     r"^\s{0,4}\[?(?:\d{4}[-/])?\d{2}[-/]\d{2}[ T]\d{2}:\d{2}:\d{2}(?:[.,]\d{3,6})?\]?(?: - [\w.]{1,40}){0,2}"
     r" - (?:INFO|DEBUG|WARNING|ERROR) - "
@@ -105,8 +107,10 @@ class Line(Plain, frozen=True):
 class Page:
     """The lines of one paste. Readers mark the lines that they understood with `take`."""
 
-    def __init__(self, lines: list[Line]) -> None:
+    def __init__(self, lines: list[Line], *, composed: Line | None = None) -> None:
         self.lines = lines
+        self.composed = composed
+        """The first line that docker compose logged, with the name of a service in front that is gone."""
         self._taken: set[tuple[int, int]] = set()
         self._denied: set[tuple[int, int]] = set()
         self.text = "\n".join(line.text for line in lines if line.text.strip())
@@ -152,7 +156,18 @@ def page_of(text: str) -> Page:
     told = [(number, raw) for at, (number, raw) in enumerate(numbered) if raw or at == 0 or numbered[at - 1][1]]
     if len(told) > FIRST + LAST:
         told = told[:FIRST] + told[-LAST:]
-    return Page(list(_under_headings(line for number, raw in told for line in _lines_of(number, raw))))
+    services = _services(told)
+    told = [(number, raw[services.get(number, 0) :]) for number, raw in told]
+    lines = list(_under_headings(line for number, raw in told for line in _lines_of(number, raw)))
+    composed = next((line for line in lines if line.number in services), None)
+    return Page(lines, composed=composed)
+
+
+def _services(told: list[tuple[int, str]]) -> dict[int, int]:
+    """Of each line that docker compose logged the length of its prefix: one that comes at least twice."""
+    found = {number: match for number, raw in told if "| " in raw and (match := _COMPOSED.match(raw))}
+    names = Counter(match["service"] for match in found.values())
+    return {number: match.end() for number, match in found.items() if names[match["service"]] > 1}
 
 
 def _under_headings(lines: Iterator[Line]) -> Iterator[Line]:

@@ -194,6 +194,8 @@ def read(page: Page, draft: Draft) -> None:
     """Each line on its own; a mark that stands nowhere on the page is looked for but once."""
     small = page.text.casefold()
     marks = [mark for mark in MARKS if mark.may(page, small)]
+    if page.composed:
+        draft.see("host.container", "docker", page.composed, rank=3)
     for line in page.lines:
         if len(line.text) < 3:
             continue
