@@ -349,7 +349,10 @@ def test_control_c_leaves_nothing_half_done(here: dict[str, str], fresh: str, si
 
 def test_an_interrupt_is_passed_on_and_the_program_may_tidy_up(tmp_path: Path) -> None:
     script = "import signal, sys, time\ndef tidy(*_):\n    open('tidied', 'w').close()\n    sys.exit(1)\n"
-    script += "signal.signal(signal.SIGINT, tidy)\nprint('ready', flush=True)\ntime.sleep(60)\n"
+    script += "signal.signal(signal.SIGINT, tidy)\nprint('ready', flush=True)\n"
+    script += (
+        "for _ in range(600):\n    time.sleep(0.1)\n"  # a signal just before one long sleep would be heard after it
+    )
 
     def heard(line: str) -> None:
         if line == "ready":

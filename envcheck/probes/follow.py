@@ -29,12 +29,13 @@ def follow(argv: Sequence[str], env: Mapping[str, str], cwd: str, heard: Callabl
         process = spawn(argv, writer, writer, env, cwd)
     except (OSError, ValueError) as error:
         os.close(reader)
+        os.close(writer)
         name = error_name(error)
         return Ran("absent" if name == "ENOENT" else "failed", None, None, "", "", since(begun), name)
-    finally:
+    ears: _Ears | None = None
+    try:  # from here on: an interrupt may come while the thread starts
         os.close(writer)
-    ears = _Ears(reader, heard)
-    try:
+        ears = _Ears(reader, heard)
         while not wait_exit(process, time.monotonic() + 0.5):
             pass
     except KeyboardInterrupt:
@@ -43,7 +44,8 @@ def follow(argv: Sequence[str], env: Mapping[str, str], cwd: str, heard: Callabl
         raise
     finally:
         code = end(process)
-        ears.join(1.0)
+        if ears is not None:
+            ears.join(1.0)
     state, name_of_signal, detail = verdict(True, code)
     return Ran(state, code, name_of_signal, ears.text(), "", since(begun), detail)
 
