@@ -209,12 +209,15 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
     live = case.nvidia_module_loaded is False and case.driver_traces and case.has_nvidia is True and not case.listed
     if not live and not status and (not told or (_bare(case) and _library_missing(case))):
         return
-    no_file = case.facts.nvidia.modeset_files == () or any("absent" in groups for _, groups in told)
+    no_file = case.facts.nvidia.modeset_files == () or any({"absent", "kernel"} & groups.keys() for _, groups in told)
     kernel = (fact("host.kernel", case.facts.host.kernel, "host"),) if case.facts.host.kernel else ()
     yield this.finding(
         _title(case, no_file=no_file),
         evidence=(*heard(told), *((exhibits.status(status),) if status else ()), *cards_on_bus(case, 1), *kernel),
-        fixes=_load_or_build(case, no_file=no_file),
+        # After an update of the kernel a restart is enough: the modules on the disk are the new kernel's.
+        fixes=(remedies.reboot(case),)
+        if any("new" in groups for _, groups in told)
+        else _load_or_build(case, no_file=no_file),
         severity="warning" if case.build_kind in ("cpu", "rocm", "xpu") else "error",
         confidence="certain" if live else "possible" if _bare(case) else "likely",
     )

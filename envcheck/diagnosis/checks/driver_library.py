@@ -8,7 +8,7 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import DRIVER_LOOKS, NO_CUDA, wish
 from envcheck.diagnosis.exhibits import heard
 from envcheck.model.facts import Observation
-from envcheck.model.report import Evidence, Finding, Fix
+from envcheck.model.report import Confidence, Evidence, Finding, Fix
 from envcheck.model.text import say
 from envcheck.model.versions import same_release
 
@@ -196,21 +196,24 @@ def forward_compatibility_refused(this: Check, case: Case) -> Iterator[Finding]:
     told, status = case.said("forward_compat_804"), case.cuda_status(804)
     compat = [one for one in case.libraries("libcuda") if "compat" in (one.path or "")]
     failed = case.cuda_available is False or any("cudaGetDeviceCount()" in one.text for one in case.heard)
-    first = (case.variable("LD_LIBRARY_PATH") or "").partition(":")[0]
-    suspected = (
-        case.pasted
-        and (compat or first.endswith("/compat"))
-        and case.listed
-        and failed
-        and not case.said("libcuda_mismatch_803")
-    )
+    path = case.variable("LD_LIBRARY_PATH") or ""
+    first = path.partition(":")[0].endswith("/compat")
+    suspected = case.pasted and (compat or first) and case.listed and failed and not case.said("libcuda_mismatch_803")
     if not told and not status and not suspected:
         return
+    surely = bool(told or status)
     yield this.finding(
-        say("A libcuda from a compat folder was tried on a GPU that may not use it (CUDA error 804)"),
-        evidence=(*heard(told), *((exhibits.status(status),) if status else ()), *map(exhibits.library, compat)),
+        say("A libcuda from a compat folder was tried on a GPU that may not use it (CUDA error 804)")
+        if surely
+        else say("The loader takes a libcuda from a compat folder, which this GPU may not be allowed to use"),
+        evidence=(
+            *heard(told),
+            *((exhibits.status(status),) if status else ()),
+            *map(exhibits.library, compat),
+            *((exhibits.fact("variables.LD_LIBRARY_PATH", path, "environment"),) if first and not compat else ()),
+        ),
         fixes=_without_compat(case),
-        confidence="certain" if told or status else "possible",
+        confidence="certain" if surely else "possible",
     )
 
 
@@ -242,16 +245,19 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
     What to do: restart the machine; in a container, take the image's libcuda out of the way.
     """
     told, status = case.said("libcuda_mismatch_803"), case.cuda_status(803)
-    apart = _other_version(case)
-    if not told and not status and not apart:
+    surely = bool(told or status)
+    if not surely and not _other_version(case):
         return
+    sure: Confidence = "likely" if case.listed and case.cuda_available is False else "possible"
     fixes = (
         _without_compat(case)
         if case.in_container or _compat(case)
         else (remedies.reboot(case), *remedies.otherwise(*_loader_path(case)))
     )
     yield this.finding(
-        say("The loaded libcuda and the kernel module do not fit each other (CUDA error 803)"),
+        say("The loaded libcuda and the kernel module do not fit each other (CUDA error 803)")
+        if surely
+        else say("A libcuda is there that is of another version than the driver"),
         evidence=(
             *heard(told),
             *((exhibits.status(status),) if status else ()),
@@ -259,11 +265,7 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
             *exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions[:1]),
         ),
         fixes=fixes,
-        confidence="certain"
-        if told or status
-        else "likely"
-        if case.listed and case.cuda_available is False
-        else "possible",
+        confidence="certain" if surely else sure,
     )
 
 

@@ -75,7 +75,8 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
         title = say(
             "A Linux driver library inside WSL hides the one that Windows brings in: {path}", path=foreign[0].path
         )
-    if first or case.said("wsl_one"):
+    is_wsl_1 = first or bool(case.said("wsl_one"))
+    if is_wsl_1:
         title = say("This is WSL 1, which gives Linux programs no GPU")
     yield this.finding(
         title,
@@ -86,9 +87,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
             *((fact("host.kernel", first, "host"),) if first else ()),
             *(fact("nvidia.packages", one, "files") for one in packages[:2]),
         ),
-        fixes=(_to_wsl_2(),)
-        if first or case.said("wsl_one")
-        else _mend_wsl(case, linux_driver=bool(foreign or packages)),
+        fixes=(_to_wsl_2(),) if is_wsl_1 else _mend_wsl(case, linux_driver=bool(foreign or packages)),
         severity="warning" if guess else "error",
         confidence="certain" if foreign else "possible" if guess else "likely",
     )

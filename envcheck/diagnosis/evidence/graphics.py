@@ -29,7 +29,9 @@ _IMAGE = regex(
     r"\bpytorch/pytorch:(?P<torch>\d\.\d{1,2}(?:\.\d{1,2})?)-cuda(?P<cuda>\d{1,2}\.\d{1,2})(?:\.\d{1,3})?-cudnn\d"
 )
 _GPUSTAT = regex(r"^\s{0,8}\[(?P<index>\d{1,2})\] (?P<name>[A-Z][\w .()-]{3,60}?)\s{0,12}\| +\d{1,3}['°]")
-_GPUSTAT_HEAD = regex(r"^\s{0,8}\S{1,64}\s{1,30}\w{3} \w{3} .{10,40}\s(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\s*$")
+_GPUSTAT_HEAD = regex(
+    r"^\s{0,8}\S{1,64}\s{1,30}\S.{4,30}\d:\d\d:\d\d.{1,12}\s(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\s*$"
+)
 _NVITOP = regex(
     r"\bNVITOP [\d.]{3,10}\s{1,30}Driver Version: (?P<version>\d{3}\.[\d.]{2,8})"
     r"(?:\s{1,30}CUDA Driver Version: (?P<cuda>\d{1,2}\.\d))?"
