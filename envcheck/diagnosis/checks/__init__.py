@@ -36,12 +36,13 @@ from envcheck.diagnosis.checks import (
     use,
     windows,
     wrong_build,
+    wrong_vendor,
 )
 
 _MODULES = (
     (system, python, python_release),
     (container, stacks, driver, driver_library, driver_answers, driver_versions, gpu, gpu_modes, gpu_build),
-    (torch_found, torch_install, wrong_build, windows, libraries, companions, torch_import),
+    (torch_found, torch_install, wrong_build, wrong_vendor, windows, libraries, companions, torch_import),
     (runtime, use),
     (gradients, gradient_facts),
     (network, proxies, index, resolve, route, place),

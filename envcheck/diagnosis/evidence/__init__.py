@@ -19,6 +19,7 @@ def read(text: str) -> Facts:
         listings,
         local,
         mentions,
+        own_words,
         places,
         repl,
         reports,
@@ -35,6 +36,6 @@ def read(text: str) -> Facts:
     draft = Draft()
     reported = (collect_env, smi, smi_query, toolkits, frameworks, startup, reports)
     known = (*reported, system, listings, install, environment, repl, torch_says)
-    for reader in (*known, places, graphics, surroundings, mentions, local):  # what weighs most comes first
+    for reader in (*known, places, graphics, surroundings, mentions, local, own_words):  # what weighs most comes first
         reader.read(page, draft)
     return draft.facts(page)
