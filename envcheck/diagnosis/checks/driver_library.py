@@ -249,11 +249,6 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
     if not surely and not _other_version(case):
         return
     sure: Confidence = "likely" if case.listed and case.cuda_available is False else "possible"
-    fixes = (
-        _without_compat(case)
-        if case.in_container or _compat(case)
-        else (remedies.reboot(case), *remedies.otherwise(*_loader_path(case)))
-    )
     yield this.finding(
         say("The loaded libcuda and the kernel module do not fit each other (CUDA error 803)")
         if surely
@@ -264,9 +259,17 @@ def libcuda_of_other_version(this: Check, case: Case) -> Iterator[Finding]:
             *(exhibits.library(one) for one in case.libraries("libcuda")),
             *exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions[:1]),
         ),
-        fixes=fixes,
+        fixes=_one_libcuda(case, updated=surely),
         confidence="certain" if surely else sure,
     )
+
+
+def _one_libcuda(case: Case, *, updated: bool) -> tuple[Fix, ...]:
+    """Back to the driver's own libcuda: by a restart first where the driver itself was `updated`."""
+    if case.in_container or _compat(case):
+        return _without_compat(case)
+    reboot, path = (remedies.reboot(case),), _loader_path(case)
+    return (*reboot, *remedies.otherwise(*path)) if updated else (*path, *remedies.otherwise(*reboot))
 
 
 def _other_version(case: Case) -> bool:
