@@ -3,14 +3,16 @@
 import json
 import re
 import string
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from benchmarks.diagnosis import answer
 from envcheck.diagnosis.evidence import read
-from envcheck.diagnosis.evidence.page import command_of, decode
+from envcheck.diagnosis.evidence.page import command_of, decode, page_of
 from envcheck.model.facts import Facts
 
 SAMPLES = [
@@ -98,8 +100,26 @@ def flat(facts: Facts) -> dict[str, object]:
     }
 
 
+WRAPPED: dict[str, Callable[[str], str]] = {
+    "kubectl": lambda line: f"[pod/train-0/worker] {line}",
+    "cri": lambda line: f"2026-05-01T12:00:00.123456789Z stderr F {line}",
+    "rank": lambda line: f"[rank3]: {line}",
+    "mpirun": lambda line: f"[1,0]<stderr>:{line}",
+    "journal": lambda line: f"May 01 12:00:00 node7 train.sh[1234]: {line}",
+    "logger": lambda line: f"2026-05-01 12:00:00,123 - app.main - ERROR - {line}",
+    "loguru": lambda line: f"2026-05-01 12:00:00.123 | ERROR    | app.main:run:42 - {line}",
+    "vllm": lambda line: f"(EngineCore_0 pid=123) ERROR 05-01 12:00:00 [core.py:42] {line}",
+    "glog": lambda line: f"E0501 12:00:00.123456  1234 main.cc:42] {line}",
+    "clock": lambda line: f"[12:00:00] {line}",
+    "level": lambda line: f"[ERROR] {line}",
+    "docker-json": lambda line: json.dumps({"log": f"{line}\n", "stream": "stderr", "time": "2026-05-01T12:00:00Z"}),
+    "notebook": lambda line: f"      {json.dumps(line + chr(10))},",
+}
+"""What programs put before and around every line that they pass on."""
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["id"])
-@pytest.mark.parametrize("dress", ["plain", "quoted", "fenced", "crlf", "indented", "coloured", "prose"])
+@pytest.mark.parametrize("dress", ["plain", "quoted", "fenced", "crlf", "indented", "coloured", "prose", *WRAPPED])
 def test_samples_are_read_in_any_dress(sample: dict[str, object], dress: str) -> None:
     text, truth = str(sample["text"]), dict(sample["truth"])  # type: ignore[call-overload]
     lines = text.split("\n")
@@ -111,6 +131,7 @@ def test_samples_are_read_in_any_dress(sample: dict[str, object], dress: str) ->
         "indented": "\n".join(f"    {line}" for line in lines),
         "coloured": "\n".join(f"\x1b[31m{line}\x1b[0m" for line in lines),
         "prose": f"I have tried everything and it is still False.\n\n{text}\n\nCan anybody help? My card is new.",
+        **{name: "\n".join(wrap(line) for line in lines) for name, wrap in WRAPPED.items()},
     }[dress]
     got = flat(read(dressed))
     assert {fact: got[fact] for fact in truth} == truth
@@ -485,6 +506,74 @@ def test_what_stands_before_the_lines_of_a_report(head: str) -> None:
     facts = read("\n".join(form.format(key, value) for key, value in rows.items()))
     assert (facts.torch.version, facts.torch.cuda_available) == ("2.2.2", False)
     assert [gpu.name for gpu in facts.nvidia.gpus or ()] == ["Tesla T4"]
+
+
+POST = """$ python train.py
+Traceback (most recent call last):
+  File "/opt/env/lib/python3.10/site-packages/torch/cuda/__init__.py", line 293, in _lazy_init
+    raise AssertionError('Torch not compiled with CUDA enabled')
+AssertionError: Torch not compiled with CUDA enabled
+PyTorch version: 2.4.1
+CUDA used to build PyTorch: None
+GPU 0: NVIDIA RTX A4000
+Nvidia driver version: 550.54.15"""
+CURLED = POST.replace("('", "(\u2018").replace("')", "\u2019)").replace('"/', "\u201c/").replace('py"', "py\u201d")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(f"{number:6d}\t{line}" for number, line in enumerate(POST.split("\n"), start=1)),
+        "\n".join(f"{number:3d} | {line}" for number, line in enumerate(POST.split("\n"), start=41)),
+        "\n".join(f"node07: {line}" for line in POST.split("\n")),
+        "\n".join(f"3: {line}" for line in POST.split("\n")),
+        "\n".join(f"# {line}" for line in POST.split("\n")),
+        "\n".join(f"            {line}" for line in POST.split("\n")),
+        "\n".join(f"\u2502 {line:100} \u2502" for line in POST.split("\n")),
+        POST.replace("\n", "\n\n"),
+        f"<pre>{POST}</pre>",
+        CURLED,
+        json.dumps({"level": "error", "message": POST}),
+        f"CompletedProcess(args=['python', 'train.py'], returncode=1, stderr={POST.encode()!r})",
+        f'time="2026-05-01T12:00:00Z" level=error msg={json.dumps(POST)} pod=train-0',
+    ],
+    ids=[
+        "cat-n",
+        "grep-n",
+        "pdsh",
+        "srun",
+        "comments",
+        "deep",
+        "box",
+        "double",
+        "pre",
+        "curly",
+        "json",
+        "repr",
+        "logfmt",
+    ],
+)
+def test_what_stands_around_a_whole_text(text: str) -> None:
+    facts, plain = read(text), read(POST)
+    assert flat(facts) == flat(plain)
+    assert flat(plain)["torch.cuda"] is None
+    assert flat(plain)["gpus"] == ["NVIDIA RTX A4000"]
+    assert answer(text)[0] == answer(POST)[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("ERROR: No matching distribution found for torch", "ERROR: No matching distribution found for torch"),
+        ("[pip3] torch==2.1.0\n[pip3] triton==2.1.0\n[pip3] numpy==1.26.0", "[pip3] torch==2.1.0"),
+        ("00:02.0 VGA a\n01:00.0 VGA b\n02:00.0 VGA c\n03:00.0 VGA d\n04:00.0 VGA e", "01:00.0 VGA b"),
+        ("- Name: a\n- Type: b\n- Index: c", "- Name: a"),
+        (r"cd C:\new\nvidia", r"cd C:\new\nvidia"),
+        ("May 01 12:00:00 node7 kernel: NVRM: Xid", "May 01 12:00:00 node7 kernel: NVRM: Xid"),
+    ],
+)
+def test_what_belongs_to_a_line_stays(text: str, stays: str) -> None:
+    assert stays in page_of(text).text.split("\n")
 
 
 def test_rocm_smi_counts_cards_of_one_name() -> None:

@@ -21,6 +21,12 @@ def test_a_broken_sentence(width: int) -> None:
     assert [text for _, text in unbroken(textwrap.wrap(SENTENCE, width))] == [SENTENCE]
 
 
+@pytest.mark.parametrize("width", [80, 90, 120])
+def test_a_sentence_cut_within_words(width: int) -> None:
+    cut = [SENTENCE[start : start + width] for start in range(0, len(SENTENCE), width)]
+    assert [text for _, text in unbroken(cut)] == [SENTENCE]
+
+
 def test_what_is_no_sentence_stays() -> None:
     lines = [
         "Requirement already satisfied: torch in /opt/env/lib/python3.10/site-packages",

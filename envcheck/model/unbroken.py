@@ -5,6 +5,7 @@ room.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from envcheck.model.patterns import regex
 
@@ -14,6 +15,9 @@ _LONGEST = 2000
 """Characters beyond which nothing is put together any more: no sentence is that long."""
 _LONG_WORD = 30
 """Characters of a word, such as a path, that begins a line of its own."""
+_CONSOLES = (80, 120)
+"""Columns of a console that nobody resized."""
+_NEAR, _FEW = 12, 3
 _BROKEN = regex(r"[^\s|+>=-]\s{0,2}\Z")
 _GOES_ON = regex(
     r"\s{0,8}(?!File |Traceback|Requirement|Collecting|Using |Successfully|Building|Installing|Found|ERROR|WARNING"
@@ -25,16 +29,26 @@ _GOES_ON = regex(
 def unbroken(lines: Sequence[str]) -> list[tuple[int, str]]:
     """Whole lines, each with the position of its first part. Tables, lists, code and labels stay as they are."""
     width = max((len(line) for line in lines if line.lstrip()[:1] not in ("|", "+")), default=0)
+    cut = _cut(lines, width)
     found: list[tuple[int, str]] = []
     end = 0
     for position, line in enumerate(lines):
         word = line.lstrip().partition(" ")[0]
         full = end + 1 + len(word) > width or len(word) > _LONG_WORD
         whole = found and end >= width // 2 and full and _NARROW <= width <= _WIDE and len(found[-1][1]) < _LONGEST
-        if whole and _BROKEN.search(found[-1][1]) and _GOES_ON.match(line):
+        if whole and cut and end == width and line[:1] not in ("", "|", "+"):
+            found[-1] = found[-1][0], found[-1][1] + line
+        elif whole and _BROKEN.search(found[-1][1]) and _GOES_ON.match(line):
             first, text = found[-1]
             found[-1] = first, f"{text.rstrip()} {line.lstrip()}"
         else:
             found.append((position, line))
         end = len(line)
     return found
+
+
+def _cut(lines: Sequence[str], width: int) -> bool:
+    """Whether the window broke lines within words: then all of them are as long as it is wide."""
+    lengths = [len(line) for line in lines]
+    near = sum(width - _NEAR <= len(line) < width and bool(_GOES_ON.match(after)) for line, after in pairwise(lines))
+    return lengths.count(width) > _FEW * near and (width in _CONSOLES or lengths.count(width) > 1)

@@ -2,17 +2,13 @@
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterator
 
+from envcheck.diagnosis.evidence.wrappings import Told, Unwrapped
 from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.unbroken import unbroken
 
-_ANSI = regex(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
-_QUOTE = regex(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
-_WORKER = regex(r"^\s{0,4}\((?:\w{1,40} ){1,3}pid=\d{1,8}(?:, ip=[\d.]{7,15})?\) ?")
-"""What Ray and vLLM put before each line of a worker."""
 _BUILDKIT = regex(r"^#\d{1,3} (?:\d{1,5}\.\d{1,3} |\[[^\]\n]{1,40}\] RUN (?P<command>(?=\S)))")
 """What docker build puts before each line of a step, and before the step's command."""
 _HEADING = regex(
@@ -24,14 +20,6 @@ _FIELD = regex(r"[\w][\w .+()-]{0,59}$")
 _FENCE = regex(r"^\s{0,8}(?:`{3,}|~{3,})\s{0,4}[\w.+-]{0,24}\s{0,4}$")
 _STUCK_FENCE = regex(r"^\s{0,8}`{3,}(?=\S)|(?<=\S)\s?`{3,}\s{0,4}$")
 """A fence on the line of the text that it opens or closes."""
-_ACTIONS = regex(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z ?")
-"""What GitHub Actions puts before each line of a log."""
-_COMPOSED = regex(r"(?:[\s>]|\x1b\[[\d;]{0,12}m){0,12}(?P<service>[a-z][\w.-]{0,60}[-_]\d{1,2})\s{1,30}\| ")
-_LOGGED = regex(
-    r"^\s{0,4}\[?(?:\d{4}[-/])?\d{2}[-/]\d{2}[ T]\d{2}:\d{2}:\d{2}(?:[.,]\d{3,6})?\]?(?: - [\w.]{1,40}){0,2}"
-    r" - (?:INFO|DEBUG|WARNING|ERROR) - "
-)
-"""What Python's logging puts before a message."""
 _UNSEEN = regex(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 _PROMPT = regex(
     r"^\s{0,12}(?:\([\w.\-/\\ ]{1,60}\)\s{0,4})?"
@@ -156,18 +144,22 @@ def page_of(text: str) -> Page:
     told = [(number, raw) for at, (number, raw) in enumerate(numbered) if raw or at == 0 or numbered[at - 1][1]]
     if len(told) > FIRST + LAST:
         told = told[:FIRST] + told[-LAST:]
-    services = _services(told)
-    told = [(number, raw[services.get(number, 0) :]) for number, raw in told]
-    lines = list(_under_headings(line for number, raw in told for line in _lines_of(number, raw)))
-    composed = next((line for line in lines if line.number in services), None)
+    unwrapped = Unwrapped(told)
+    lines = list(_under_headings(_numbered(unwrapped.told)))
+    composed = next((line for line in lines if line.number == unwrapped.composed), None)
     return Page(lines, composed=composed)
 
 
-def _services(told: list[tuple[int, str]]) -> dict[int, int]:
-    """Of each line that docker compose logged the length of its prefix: one that comes at least twice."""
-    found = {number: match for number, raw in told if "| " in raw and (match := _COMPOSED.match(raw))}
-    names = Counter(match["service"] for match in found.values())
-    return {number: match.end() for number, match in found.items() if names[match["service"]] > 1}
+def _numbered(told: Told) -> Iterator[Line]:
+    """The lines, those of one number told apart by their part."""
+    last = part = 0
+    for number, raw in told:
+        part = part + 1 if number == last else 0
+        last = number
+        for text in _lines_of(raw):
+            yield Line(number, _plain(text), part)
+            part += 1
+        part -= 1
 
 
 def _under_headings(lines: Iterator[Line]) -> Iterator[Line]:
@@ -182,7 +174,7 @@ def _under_headings(lines: Iterator[Line]) -> Iterator[Line]:
             asked = heading["key"] if heading else None
 
 
-def _lines_of(number: int, raw: str) -> Iterator[Line]:
+def _lines_of(raw: str) -> list[str]:
     """One line, or those of a report that was printed or quoted as one."""
     if len(raw) > _ONE_LINE_REPORT:
         parts = [f"{key}: {value}" for key, value in _TUPLE.findall(raw)]
@@ -190,9 +182,8 @@ def _lines_of(number: int, raw: str) -> Iterator[Line]:
         if len(parts) < _FEW:
             parts = _REPORT_KEY.sub("\n", raw).split("\n")
         if len(parts) >= _FEW:
-            yield from (Line(number, _plain(text), part) for part, text in enumerate(parts))
-            return
-    yield Line(number, _plain(raw))
+            return parts
+    return [raw]
 
 
 def decode(data: bytes) -> str:
@@ -228,8 +219,6 @@ def command_of(text: str) -> str | None:
 
 def _plain(raw: str) -> str:
     text = raw[: 4 * MAX_LINE]
-    if "\x1b" in text:
-        text = _ANSI.sub("", text)
     text = text.rstrip("\r")
     if "\r" in text:  # a progress bar that was drawn over itself: the last state counts
         text = text.rsplit("\r", 1)[1]
@@ -241,9 +230,6 @@ def _plain(raw: str) -> str:
         text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
         # The way homes are written there tells the system.
         text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
-    text = _WORKER.sub("", _QUOTE.sub("", text))
-    if text.startswith("20"):
-        text = _ACTIONS.sub("", text)
     if text.startswith("#"):
         text = _BUILDKIT.sub(r"\g<command>", text)
     text = _ENTRY.sub(r"\g<key>: \g<value>", _BANNER.sub("", text))
@@ -255,6 +241,4 @@ def _plain(raw: str) -> str:
         return ""
     if "```" in text:
         text = _STUCK_FENCE.sub("", text)
-    if " - " in text:
-        text = _LOGGED.sub("", text)
     return _UNSEEN.sub("", text.replace("\xa0", " ").replace("\u3000", " "))[:MAX_LINE].rstrip()
