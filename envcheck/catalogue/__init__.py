@@ -122,6 +122,18 @@ class Catalogue:
 
         return gpus.capability_of(self._gpus, gpu_name)
 
+    def target_of(self, gpu_name: str) -> str | None:
+        """The ROCm target of an AMD product by its name, `gfx1032`; None when it is not known."""
+        from envcheck.catalogue import gpus
+
+        return gpus.target_of(self._gpu_table, gpu_name)
+
+    def newest_rocm_targets(self) -> tuple[str, ...]:
+        """The targets that the builds for the newest ROCm have kernels for."""
+        builds = [one for one in self.builds() if one.variant.startswith("rocm")]
+        newest = max(builds, key=lambda one: numbers(one.variant.removeprefix("rocm")), default=None)
+        return newest.capabilities if newest else ()
+
     def first_cuda(self, capability: str) -> str | None:
         """The first CUDA toolkit that compiles for a capability, `11.8`; None when that is not known."""
         return self._gpu_table.first_cuda.get(capability)

@@ -1,4 +1,4 @@
-"""NVIDIA products by name, and their compute capability."""
+"""GPUs by name: the compute capability of NVIDIA's, the ROCm target of AMD's."""
 
 import re
 
@@ -18,11 +18,13 @@ class Gpus(Value, frozen=True, kw_only=True):
     """capability -> the first CUDA toolkit that knows it."""
     arm: tuple[str, ...] = ()
     """Names that sit beside an Arm processor only."""
+    amd: dict[str, tuple[str, ...]] = {}
+    """The ROCm target (`gfx1100`) -> names of AMD products."""
 
 
 _CONFUSED = {"gtx": "rtx", "rtx": "gtx"}
 """Families that share no number, so that either is understood."""
-_BRANDS = frozenset({"nvidia", "geforce", "quadro", "tesla", "grid", "graphics", "gpu"})
+_BRANDS = frozenset({"nvidia", "geforce", "quadro", "tesla", "grid", "graphics", "gpu", "amd", "radeon"})
 _GLUED = regex(r"\b(rtx|gtx|gt)(?=\d)|(?<=\d)(?=(?:ti|super)\b)")
 _NOISE = regex(r"\((?:r|tm)\)|[®™]|\b\d+ ?[gm]i?b\b|\b(?:max-q|with|design|laptop|mobile|gpu|dedicated)\b|\bd\b$")
 
@@ -53,6 +55,11 @@ def capability_of(known: Index, name: str) -> str | None:
     if found is None:
         found = _longest(known, tuple(_CONFUSED.get(word, word) for word in words))
     return found or None
+
+
+def target_of(table: Gpus, name: str) -> str | None:
+    """The ROCm target of the AMD product that `name` begins with, `gfx1032`; None when it is not known."""
+    return _longest({_words(one): target for target, names in table.amd.items() for one in names}, _words(name)) or None
 
 
 def _longest(known: Index, words: tuple[str, ...]) -> str | None:

@@ -10,6 +10,8 @@ from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 from envcheck.model.versions import at_least, capability, numbers
 
+_OF_CUDA = regex(r"nvidia-(?:cuda-runtime|cuda-nvrtc)-cu\d{2}\Z|nvidia-cublas-cu12\Z")
+"""Wheels of NVIDIA whose version begins with that of their CUDA."""
 _AMD = regex(r"\b(?:AMD|Radeon|Instinct|gfx\d)")
 Direction = Literal["too_new", "too_old", "fits"]
 
@@ -87,7 +89,7 @@ def _before_its_time(case: Case) -> Iterator[Misfit]:
     Its PTX may start, but the CUDA libraries beside it have no code for the GPU.
     """
     failed = case.said("gpu_program_failed") or case.said("no_kernel_image")
-    cuda = case.build_cuda or _newest_cuda_of(case)
+    cuda = case.build_cuda or _newest_cuda_of(case) or _cuda_of_wheels(case)
     machine_code = [one for one in case.kernels or () if not one.startswith("compute_")]
     for card in case.cards if failed and case.pasted and cuda else ():
         first = case.catalogue.first_cuda(card.capability or "")
@@ -103,6 +105,12 @@ def _before_its_time(case: Case) -> Iterator[Misfit]:
                 "likely",
                 card.number,
             )
+
+
+def _cuda_of_wheels(case: Case) -> str | None:
+    """The CUDA that NVIDIA's own wheels are of, where there is no torch: CTranslate2, ONNX Runtime."""
+    rows = (one.version for one in case.facts.packages or () if _OF_CUDA.match(one.name) and one.version)
+    return next((".".join(version.split(".")[:2]) for version in rows), None)
 
 
 def _newest_cuda_of(case: Case) -> str | None:
@@ -134,6 +142,9 @@ def _warned(case: Case) -> Iterator[Misfit]:
             case, groups["name"].strip(), f"{major}.{minor}", kernels, exhibits.spoken(message, {"": groups["device"]})
         )
     for message, groups in case.said("capability_out_of_range"):
+        if "name" not in groups:  # its numbers were never filled in
+            yield from _oldest(case, exhibits.spoken(message, groups))
+            continue
         evidence = exhibits.spoken(message, {"": groups["name"]})
         have = f"{groups['major']}.{groups['minor']}"
         if _AMD.search(groups["name"]):  # ROCm numbers its architectures otherwise
@@ -145,6 +156,14 @@ def _warned(case: Case) -> Iterator[Misfit]:
         kernels = case.facts.torch.arch_list or _range(groups) or case.kernels or ()
         if kernels or "asks" in groups:
             yield _judged(case, groups["name"], have, kernels, evidence)
+
+
+def _oldest(case: Case, evidence: Evidence) -> Iterator[Misfit]:
+    """The cards that are meant where torch says only that one is too old."""
+    least = min((card.capability for card in case.cards if card.capability), key=numbers, default=None)
+    names = [card.name for card in case.cards if card.capability == least] if least else ["GPU"]
+    for name in names:
+        yield Misfit(name, least or "?", case.kernels or (), "too_old", (evidence,), "certain")
 
 
 def _range(groups: dict[str, str]) -> tuple[str, ...]:

@@ -192,8 +192,9 @@ def _conda(case: Case) -> _Found | None:
 
 
 def _conda_channels(case: Case) -> _Found | None:
-    """An environment file whose first channel has CPU builds that `pytorch-cuda` does not rule out."""
-    said = case.said("conda_forge_first")
+    """An environment file whose channel has CPU builds that nothing in it rules out."""
+    missed = case.cuda_available is False and nvidia_seen(case)
+    said = case.said("conda_forge_first") or (case.said("conda_forge_alone") if missed else ())
     return ("possible", heard(said, 1)) if said and not case.cuda_available and case.pasted else None
 
 

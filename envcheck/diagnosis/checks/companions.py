@@ -8,6 +8,7 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.packages import local, package, pins, prerelease, public, same_version
+from envcheck.diagnosis.torch_build import has_cuda
 from envcheck.model.facts import Package
 from envcheck.model.report import Confidence, Evidence, Finding, Fix, Severity
 from envcheck.model.text import Text, say
@@ -315,7 +316,7 @@ def extension_before_torch(this: Check, case: Case) -> Iterator[Finding]:
         )
 
 
-@check("EC349", "extension-of-another-torch", cause="extension_mismatch", needs=("anything_said",))
+@check("EC349", "extension-of-another-torch", cause="torchvision_mismatch", needs=("anything_said",))
 def extension_of_another_torch(this: Check, case: Case) -> Iterator[Finding]:
     """A compiled package was built for another release of torch.
 
@@ -327,7 +328,8 @@ def extension_of_another_torch(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: install the wheel of that package that was made for this release, or build it again with this torch.
     """
-    said = case.said("extension_mismatch")
+    warned = case.said("xformers_of_other_torch") if has_cuda(case) is not False else ()  # a build without CUDA is more
+    said = case.said("extension_mismatch") or warned
     if not said or case.said("torchvision_mismatch"):
         return
     name = said[0][1]["package"]
@@ -341,6 +343,7 @@ def extension_of_another_torch(this: Check, case: Case) -> Iterator[Finding]:
             remedies.step(say("Install the wheel of {name} that is made for this release of torch", name=name)),
             remedies.step(say("Build {name} again, with this torch installed", name=name), alternative=True),
         ),
+        severity="warning" if warned else "error",
         confidence="likely",
     )
 

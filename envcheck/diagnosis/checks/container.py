@@ -9,7 +9,7 @@ from envcheck.diagnosis.checks.common import NO_CUDA, closed_to_user, refused_to
 from envcheck.diagnosis.checks.driver_versions import told_elsewhere
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
-from envcheck.diagnosis.torch_build import is_jetson
+from envcheck.diagnosis.torch_build import cpu_build, is_jetson
 from envcheck.model.facts import DeviceNode
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.shell import quote
@@ -66,6 +66,7 @@ def container_toolkit_missing(this: Check, case: Case) -> Iterator[Finding]:
     hears=(
         "container_no_gpu",
         "docker_without_gpus",
+        "docker_build_log",
         "dev_without_nvidia",
         "nvidia_libs_missing",
         "driver_too_old",
@@ -131,7 +132,9 @@ def _board_without_libraries(case: Case) -> Said:
 def _missed(case: Case) -> Said:
     """What was said where a GPU or its driver was missed; a bare answer of torch counts where nothing was said."""
     said = next((found for slug in _MISSED if (found := case.said(slug))), ()) or told_elsewhere(case)
-    return said or (case.said("docker_without_gpus") or _no_devices(case) if case.cuda_available is False else ())
+    built = case.said("docker_build_log") if cpu_build(case) is None else ()  # a build without CUDA is reason enough
+    started = case.said("docker_without_gpus") or built or _no_devices(case)
+    return said or (started if case.cuda_available is False else ())
 
 
 def _lacking(case: Case) -> tuple[Evidence, ...]:

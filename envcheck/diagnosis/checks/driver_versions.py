@@ -112,7 +112,8 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     not matter for it.
     """
     told = case.said("driver_too_old")
-    if case.cuda_available or case.facts.host.jetson or case.has_nvidia is False:
+    refused = case.pasted and any("refused" in groups for _, groups in told)  # an image beside others that start
+    if (case.cuda_available and not refused) or case.facts.host.jetson or case.has_nvidia is False:
         return
     cuda = case.wheel_cuda
     minimum = case.catalogue.minimum_driver(cuda, case.driver_os or "linux") if cuda else None

@@ -40,7 +40,9 @@ def _found(this: Check, case: Case, direction: Direction, title: Text) -> Iterat
 def _stops_work(case: Case, those: list[Misfit]) -> bool:
     """Whether no GPU is left to compute on, or the first one, which programs take, is among them and failed."""
     failed = {card.number for card in case.cards if card.kernel_ok is False}
-    if len(case.cards) <= len(those) or 0 in failed & {one.number for one in those}:
+    meant = {one.name for one in those}
+    covered = [card for card in case.cards if card.name in meant]  # those of one name are told once
+    if len(case.cards) <= max(len(those), len(covered)) or 0 in failed & {one.number for one in those}:
         return True
     works = any(card.kernel_ok for card in case.cards)
     return bool(failed or case.said("no_kernel_image")) and not works
@@ -180,7 +182,7 @@ def false_capability_warning(this: Check, case: Case) -> Iterator[Finding]:
     "amd-gpu-without-kernels",
     cause="rocm_arch_missing",
     needs=("kernels", "amd_targets"),
-    hears=("rocm_arch_missing",),
+    hears=("rocm_arch_missing", "crashed_on_gpu"),
     explains=("EC404", "EC401"),
 )
 def amd_gpu_without_kernels(this: Check, case: Case) -> Iterator[Finding]:
@@ -196,26 +198,26 @@ def amd_gpu_without_kernels(this: Check, case: Case) -> Iterator[Finding]:
     the kernels of a close relative; AMD does not support that.
     """
     told = case.said("rocm_arch_missing")
-    targets = [gfx for gfx in case.amd_targets or () if not _served(case, gfx)]
-    overridden = case.variable("HSA_OVERRIDE_GFX_VERSION") and not told
+    crashed = case.said("crashed_on_gpu") if case.pasted and case.cuda_available else ()
+    kernels = case.kernels or (case.catalogue.newest_rocm_targets() if crashed else ())
+    named = [case.catalogue.target_of(one.name or "") for one in case.facts.amd.gpus or ()] if crashed else []
+    known = case.amd_targets or [target for target in named if target]
+    targets = [gfx for gfx in known if not any(case.catalogue.runs(one, gfx) for one in kernels)]
+    overridden = case.variable("HSA_OVERRIDE_GFX_VERSION") and not told and not crashed
     if case.build_kind not in (None, "rocm") or overridden or not (told or targets):
         return
     works = any(card.kernel_ok for card in case.cards)
-    if not told and (case.kernels is None or (works and all(card.kernel_ok is not False for card in case.cards))):
+    if not told and (not kernels or (works and all(card.kernel_ok is not False for card in case.cards))):
         return
     name = next((groups["gfx"] for _, groups in told if "gfx" in groups), None) or (targets or ["?"])[0]
     title = say("This build of torch has no kernels for the AMD GPU ({gfx})", gfx=name)
     yield this.finding(
         title,
-        evidence=(*heard(told), *_amd_evidence(case, targets)),
+        evidence=(*heard(told or crashed, 1), *_amd_evidence(case, targets)),
         fixes=_amd_fixes(case, name),
         severity="warning" if works else "error",
-        confidence="certain" if told else "likely",
+        confidence="certain" if told else "possible" if crashed else "likely",
     )
-
-
-def _served(case: Case, gfx: str) -> bool:
-    return any(case.catalogue.runs(kernel, gfx) for kernel in case.kernels or ())
 
 
 def _amd_evidence(case: Case, targets: list[str]) -> tuple[Evidence, ...]:

@@ -7,7 +7,7 @@ from envcheck.diagnosis import environments, remedies, unmet
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import fact, heard, interpreter, spoken
-from envcheck.model.report import Finding
+from envcheck.model.report import Evidence, Finding
 from envcheck.model.text import say
 from envcheck.model.versions import at_least, minor, numbers
 
@@ -16,7 +16,7 @@ from envcheck.model.versions import at_least, minor, numbers
     "EC103",
     "python-32-bit",
     cause="python_32bit",
-    hears=("unmet_torch",),
+    hears=("unmet_torch", "wheel_of_other_platform"),
     needs=("python_bits",),
     explains=("EC101", "EC102", "EC300"),
 )
@@ -31,9 +31,10 @@ def python_32_bit(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install the 64-bit Python, and make the environment anew with it.
     """
     reason = unmet.blamed(case, "python_32bit")
-    if case.facts.python.bits != 32 and reason is None:
+    refused = _refused(case)
+    if case.facts.python.bits != 32 and reason is None and not refused:
         return
-    told = (spoken(reason.unmet.message),) if reason else ()
+    told = (spoken(reason.unmet.message),) if reason else refused
     bits = (fact("python.bits", 32, case.facts.python.look),) if case.facts.python.bits == 32 else ()
     yield this.finding(
         say("Python is a 32-bit program, and torch is published for 64 bits only"),
@@ -43,7 +44,19 @@ def python_32_bit(this: Check, case: Case) -> Iterator[Finding]:
             say("Install a 64-bit Python: {url}", url=page("python")),
             environments.of_newest_release(case.builds_here),
         ),
-        confidence="certain" if bits else reason.confidence if reason else "likely",
+        confidence="certain" if bits else reason.confidence if reason else "possible",
+    )
+
+
+def _refused(case: Case) -> tuple[Evidence, ...]:
+    """A 64-bit wheel for Windows and for this very Python that pip would not take."""
+    if not case.pasted or case.facts.host.os not in ("windows", None) or case.facts.python.bits:
+        return ()
+    version = "".join((case.python_version or "").split(".")[:2])
+    return tuple(
+        spoken(message, groups)
+        for message, groups in case.said("wheel_of_other_platform")
+        if groups["platform"] == "win_amd64" and groups["python"] == f"cp{version}"
     )
 
 

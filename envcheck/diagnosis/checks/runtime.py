@@ -12,6 +12,7 @@ from envcheck.diagnosis.visible import Flaw, Visible, visible
 from envcheck.model.facts import TorchDevice
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.text import Text, say
+from envcheck.model.versions import numbers
 
 _NAMED_ERRORS = ("34", "35", "46", "100", "101", "802", "803", "804", "999")
 
@@ -340,9 +341,27 @@ def first_kernel_failed(this: Check, case: Case) -> Iterator[Finding]:
             else None,
             evidence=heard(told),
             fixes=remedies.reinstall_torch(case),
-            cause="gpu_too_old_for_wheel" if bare and not case.facts.host.jetson else None,
+            cause=_direction(case) if bare and not case.facts.host.jetson else None,
             confidence="possible",
         )
+
+
+def _direction(case: Case) -> str:
+    """The likelier cause: a GPU of the newest families is newer than what failed, any other is older."""
+    releases = sorted(case.catalogue.torch_releases(), key=numbers)
+    middle = numbers(releases[len(releases) // 2])
+    for card in case.cards[:1]:
+        builds = [one for one in case.catalogue.builds() if one.cuda and card.capability]
+        serve = [
+            numbers(one.torch)
+            for one in builds
+            if any(
+                case.catalogue.runs(kernel, card.capability or "") for kernel in one.capabilities if kernel[:3] == "sm_"
+            )
+        ]
+        if serve and min(serve) > middle:
+            return "gpu_too_new_for_wheel"
+    return "gpu_too_old_for_wheel"
 
 
 def _left_out(case: Case, failed: list[TorchDevice]) -> bool:

@@ -33,7 +33,7 @@ _IN_WSL = (
     cause="wsl_driver",
     needs=("wsl",),
     hears=("wsl_driver", "wsl_named_symbol", "wsl_one", "access_blocked"),
-    explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC216", "EC222", "EC227", "EC233"),
+    explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC216", "EC222", "EC227", "EC233", "EC408"),
 )
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     """WSL does not see the Windows driver.
@@ -95,7 +95,10 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
 
 def _partly_broken(case: Case) -> Said:
     """What some programs meet although CUDA works: libcuda.so is no link, or is newer than the WSL around it."""
-    unlinked = case.said("wsl_libcuda_link") if case.wsl else ()
+    shared = all(
+        gpu.compute_mode in (None, "default") for gpu in case.listed or ()
+    )  # then nobody keeps the GPU to himself
+    unlinked = case.said("wsl_libcuda_link") or (shared and case.said("exclusive_mode")) or () if case.wsl else ()
     return unlinked or (case.said("wsl_named_symbol") if case.facts.host.os != "windows" else ())
 
 

@@ -50,7 +50,17 @@ def _better_without(case: Case) -> Said:
     """A command that leaves the user's packages out, where CUDA worked in one place and not in the other."""
     answers = {one.value for one in case.facts.sightings.get("torch.cuda_available", ())}
     failed = "False" in answers or any(one.kind == "error" for one in case.facts.messages)
-    return case.said("without_user_site") if case.pasted and "True" in answers and failed else ()
+    versions = {public(one.value) for one in case.facts.sightings.get("torch.version", ())}
+    differs = ("True" in answers and failed) or len(versions) > 1
+    return case.said("without_user_site") if case.pasted and differs else ()
+
+
+def _for_another_torch(case: Case) -> bool:
+    """Whether a package outside of the user's folder was built for another torch: the one that is hidden."""
+    return any(
+        not _USER_SITE.search(message.text.rpartition("undefined symbol")[0].rpartition("\n")[2])
+        for message, _ in case.said("extension_mismatch")
+    )
 
 
 def _mixes_in_user_site(text: str) -> bool:
@@ -103,7 +113,8 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     words, suspected = _user_site_words(case) or _better_without(case), False
     if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
         complaint = case.said("no_kernel_image") or case.said("driver_too_old")
-        failed = case.torch_imported is False or bool(beside_conda and complaint)
+        strange = case.pasted and _for_another_torch(case)
+        failed = case.torch_imported is False or strange or bool(beside_conda and complaint)
         severity: Severity = "error" if failed else "info"
         severity = "warning" if severity == "info" and (inside or case.pasted) else severity
         shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))

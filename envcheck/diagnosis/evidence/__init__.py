@@ -11,6 +11,7 @@ from envcheck.model.facts import Facts
 def read(text: str) -> Facts:
     """Facts out of whatever somebody pasted: reports, tables, tracebacks, commands, prose between them."""
     from envcheck.diagnosis.evidence import (
+        answers,
         collect_env,
         environment,
         frameworks,
@@ -36,6 +37,15 @@ def read(text: str) -> Facts:
     draft = Draft()
     reported = (collect_env, smi, smi_query, toolkits, frameworks, startup, reports)
     known = (*reported, system, listings, install, environment, repl, torch_says)
-    for reader in (*known, places, graphics, surroundings, mentions, local, own_words):  # what weighs most comes first
+    for reader in (
+        *known,
+        places,
+        graphics,
+        surroundings,
+        mentions,
+        answers,
+        local,
+        own_words,
+    ):  # what weighs most comes first
         reader.read(page, draft)
     return draft.facts(page)

@@ -46,7 +46,9 @@ _WORDS = (
     "|certificat|certificado|too slow|available devices are| -> python|able to be loaded|status=4|cudnn|qsub"
     "|faulting module|%matplotlib|call to cu|numpy|ignored the following|explicitly assigned|runtimes|4/ill"
     "|urandom|successfully installed|name  |nvml_success|1073741795|ephemeral|upgraded linux|suspend"
-    "|basic display|runc null|devicerequests"
+    "|basic display|runc null|devicerequests|segmentation fault|sigsegv|memory access fault|amdgpu_get_auth"
+    "|/dev/dri/renderd|executable file not found|installed in this system is|xformers was built for"
+    "|flashattention only supports|cublas_status_not_supported|] run |step |running in "
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

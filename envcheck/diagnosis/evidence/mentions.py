@@ -76,7 +76,7 @@ _TORCH_BARE = regex(
 _PRINTED_ANSWER = regex(
     r"^\s{0,4}\(?['\"]?(?:(?:py)?torch(?: version)?\s?[ :=]{1,3})?"
     r"(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)['\"]?"
-    r"(?:[ ,|/]{1,4}(?:cuda(?: version)?[ :=]{1,3})?['\"]?(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?|None)['\"]?)?"
+    r"(?:[ ,|/]{1,4}(?:cuda(?: version)?[ :=]{1,3})?['\"]?(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{3,4})?|None)['\"]?)?"
     r"[ ,|/]{1,4}(?:(?:cuda|gpu)?[ _.]?(?:is_)?(?:avail(?:able)?)?[ :=?]{1,3})?(?P<answer>True|False)\)?\s{0,4}$",
     re.IGNORECASE,
 )

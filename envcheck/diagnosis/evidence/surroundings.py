@@ -13,7 +13,7 @@ from envcheck.model.facts import Library
 from envcheck.model.patterns import regex
 
 _JETSON = regex(
-    r"\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b"
+    r"\bjetbot@|\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b"
     r"|\bJetPack(?:_VERSION)?\b|\bL4T(?:_VERSION)?\b|\bR\d{2} \(release\)"
     r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
     r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)"
@@ -24,7 +24,7 @@ _NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without
 _WSL = regex(
     r"microsoft-standard|\b4\.4\.0-\d+-Microsoft\b|/lib/modules/3\.4\.0\+"
     r"|\bWSL ?[12]\b|\bWSL version\b|^\W{0,4}WSL\s{0,2}:"
-    r"|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b",
+    r"|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b|^\W{0,4}cmd\.exe /c ",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
@@ -57,10 +57,17 @@ _CONTAINER = regex(
 )
 _DOCKER_RUN = regex(
     r"\bUsing Docker executor with image |^\W{0,4}(?:sudo )?"
-    r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec))\b|--container-image\b"
+    r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec)"
+    r"|docker[- ]compose (?:-\S{1,20} \S{1,60} ){0,4}(?:run|exec|logs))\b|--container-image\b"
     r"|(?:^\W{0,4}|[$#%>] )(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b",
     re.MULTILINE,
 )
+_BUILT = regex(
+    r"^\W{0,4}FROM (?:--platform=\S{1,40} )?[\w.-]{1,60}(?:[:/][\w./:@-]{1,120})(?: AS [\w.-]{1,40})?\s{0,4}$"
+    r"|^\W{0,8}\d{1,2}/\d{1,2}\] (?:RUN|COPY|ADD) |^Step \d{1,3}/\d{1,3} : |^ ?---> Running in [0-9a-f]{12}\b",
+    re.MULTILINE,
+)
+"""A Dockerfile, and what docker build prints."""
 _SLURM = regex(
     r"^\s*#SBATCH\s|\b(?:sbatch|srun|salloc|squeue|sinfo|scontrol)\s|\bslurm(?:stepd|ctld)?\b|\bSLURM_\w+",
     re.IGNORECASE | re.MULTILINE,
@@ -86,7 +93,7 @@ _WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\
 _MSC = regex(r"\[MSC v\.\d{4}", re.MULTILINE)
 _BITS_32 = regex(
     r"^\W{0,3}\('32bit',|/win-32\s*$|^\s*platform : win-32"
-    r"|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*armv[67]l\s*$",
+    r"|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*(?:linux-)?armv[67]l\s*$",
     re.IGNORECASE | re.MULTILINE,
 )
 _LIBC = regex(
@@ -148,6 +155,7 @@ MARKS = (
         (("host.container", "docker", 1),),
         needs=("docker", "podman", "kubectl", "container-image", "singularity", "apptainer"),
     ),  # what follows was most likely said inside
+    Mark(_BUILT, (("host.container", "docker", 1),), needs=("from ", "run ", "copy ", "add ", "step ", "running in")),
     Mark(
         _SLURM,
         (("host.scheduler", "slurm", 3),),
@@ -167,6 +175,7 @@ MARKS = (
         (("host.jetson", True, 6), ("host.os", "linux", 2), ("host.machine", "aarch64", 2)),
         needs=(
             "jetson",
+            "jetbot",
             "jetpack",
             "l4t",
             "(release)",
@@ -184,7 +193,7 @@ MARKS = (
     Mark(
         _WSL,
         (("host.wsl", True, 6), ("host.os", "linux", 8)),
-        needs=("microsoft", "/lib/modules/3.4.0+", "wsl", "/mnt/", "dxgkrnl"),
+        needs=("microsoft", "/lib/modules/3.4.0+", "wsl", "/mnt/", "dxgkrnl", "cmd.exe"),
         unless=_NOT_HERE,
     ),
 )

@@ -47,7 +47,7 @@ _UNAVAILABLE = regex(
     r"|\bTorch is not able to use GPU\b|can only be used on CUDA devices|we were unable to detect it\b"
     r"|does not support the current version of Torch/CUDA|only supported with GPUs, no GPUs found"
     r"|\bNo GPUs? (?:was |were )?found\b|setup doesn't support bf16/gpu"
-    r"|\bUse pytorch device_name: cpu\b|\bCUDA is required but not available\b",
+    r"|\bNo CUDA runtime is found\b|\bUse pytorch device_name: cpu\b|\bCUDA is required but not available\b",
     re.IGNORECASE,
 )
 _NO_MODULE = regex(r"No module named '?torch'?(?:\s|$|\.$|;)")
