@@ -178,4 +178,5 @@ def _verdict(case: Case, findings: Sequence[Finding], results: Sequence[CheckRes
     # A thread is written because something failed: what no check understands is not health.
     failed = case.pasted and any(message.kind == "error" for message in case.facts.messages)
     missed = case.pasted and not case.cuda_available and case.cuda_was_missed
-    return "unknown" if undecided or failed or missed else "healthy"
+    silent = case.pasted and case.cuda_available is None and not case.torch_imported  # a list of packages
+    return "unknown" if undecided or failed or missed or silent else "healthy"

@@ -10,7 +10,8 @@ from envcheck.model.versions import numbers
 
 _ROCM_INDEX = regex(
     r"/whl/(?:nightly/|test/)?rocm(?P<version>[\d.]*\d)?"
-    r"|\b(?:image:|FROM|docker run\b.{0,200})\s+[\w./:-]{0,120}\brocm\b"
+    r"|\b(?:image:|FROM|docker run\b.{0,200})\s+[\w./:-]{0,120}\brocm\b|--device[= ]/dev/kfd\b"
+    r"|^\s{0,4}[\w.-]{2,40}/[\w.-]{2,60}:[\w.-]{0,30}\brocm"
 )
 """An index of ROCm builds, or an image whose name says that it is made for ROCm."""
 

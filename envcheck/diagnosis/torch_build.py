@@ -242,6 +242,7 @@ def _aarch64(case: Case) -> _Found | None:
     plain = asked(case, _PLAIN_INSTALL) if case.pasted and case.cuda_available is False else None
     plain = plain or _default_of_arm(case)
     missed = case.cuda_available is False or bool(case.listed and case.said("no_platform"))
+    missed = missed or (case.cuda_available is None and nvidia_seen(case) is not None and bool(_default_of_arm(case)))
     if has_cuda(case) is None and machine == "aarch64" and missed and (told or plain):
         shown = heard(told, 1) or (saw("messages", plain or "", "text"),)
         return "likely", (*shown, saw("host.machine", machine, "files"))

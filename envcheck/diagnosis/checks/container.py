@@ -9,6 +9,7 @@ from envcheck.diagnosis.checks.common import NO_CUDA, closed_to_user, refused_to
 from envcheck.diagnosis.checks.driver_versions import told_elsewhere
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
+from envcheck.diagnosis.rocm_build import rocm_asked
 from envcheck.diagnosis.torch_build import cpu_build, is_jetson
 from envcheck.model.facts import DeviceNode
 from envcheck.model.report import Evidence, Finding, Fix, Severity
@@ -115,6 +116,7 @@ def _started_without(case: Case) -> Said:
         return ()
     outside = case.listed and not told_elsewhere(case)
     inside = case.in_container or (case.said("about_a_container") and not outside)
+    inside = inside and not rocm_asked(case)  # what was handed over is AMD's
     inside = case.pasted and inside and not case.facts.host.wsl and case.build_kind in (None, "cuda")
     return case.said("docker_without_gpus") or _no_devices(case) or (missed if inside else ())
 

@@ -23,6 +23,10 @@ from envcheck.model.report import Confidence, Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 from envcheck.model.versions import numbers
 
+_TAGGED = regex(r"\bpip3?(?:\.\d+)?\s+install\b.{0,200}?\b(?P<torch>torch==\d[\w.]{1,20}\+(?P<tag>cu\d{2,3}))\b")
+_INDEX = regex(
+    r"\s(?:-i|-f|-c|-r|--index|--index-url|--extra-index-url|--find-links|--requirement)[\s=]|\.whl\b|\bPIP_"
+)
 _ROCM_SERVER = regex(r"://\S{0,80}\brocm\b")
 
 
@@ -180,6 +184,7 @@ def index_not_used(this: Check, case: Case) -> Iterator[Finding]:
     """
     verdict = _blamed(case, "index_not_used")
     if verdict is None:
+        yield from _about_to_fail(this, case)
         return
     one = verdict.unmet
     index = next((build.index for build in case.catalogue.builds() if build.variant == one.local and build.index), None)
@@ -193,6 +198,27 @@ def index_not_used(this: Check, case: Case) -> Iterator[Finding]:
         fixes=(*again, *remedies.reinstall_torch(case, alternative=bool(again))),
         confidence=verdict.confidence,
     )
+
+
+def _about_to_fail(this: Check, case: Case) -> Iterator[Finding]:
+    """A command that asks for a build with `+cu` in its name and for no index: nothing but it was pasted."""
+    said = case.facts.messages
+    known = case.torch_version or case.cuda_available is not None
+    if not case.pasted or known or any(one.kind == "error" for one in said):
+        return
+    for message in said:
+        found = _TAGGED.search(message.text) if message.kind == "command" else None
+        if found and not _INDEX.search(message.text):
+            rows = (one.index for one in case.catalogue.builds() if one.variant == found["tag"])
+            url = next((index for index in rows if index), None)
+            argv = remedies.pip(case, "install", found["torch"], *(("--index-url", url) if url else ()))
+            yield this.finding(
+                say("{asked} is only on PyTorch's own index, which was not asked", asked=found["torch"]),
+                evidence=heard(((message, {}),), 1),
+                fixes=(remedies.command(case, say("Ask the index that has it"), *argv),) if url else (),
+                confidence="possible",
+            )
+            return
 
 
 @check("EC627", "release-missing", cause="release_missing", needs=("anything_said",))

@@ -8,9 +8,13 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.exhibits import interpreter, spoken
 from envcheck.model.facts import Message
+from envcheck.model.patterns import regex
 from envcheck.model.report import Finding
 from envcheck.model.text import Text, say
 from envcheck.model.versions import minor, numbers
+
+_PINNED = regex(r"\bpip3?(?:\.\d+)?\s+install\b.{0,300}?\btorch==(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2})(?![\w.])")
+_FAILED = regex(r"[Cc]ouldn't install torch|\bRuntimeError\b|\bERROR\b|exit (?:code|status) [1-9]")
 
 
 def _or_32_bit(case: Case, reason: unmet.Reason) -> Text:
@@ -148,6 +152,7 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
     yield from _said_by_conda(this, case)
     yield from _wheel_of_older_python(this, case)
     yield from _other_starts_later(this, case)
+    yield from _pinned_for_older(this, case)
     if not case.torch_imported and _outside(case) > 0 and not case.facts.python.free_threaded:
         yield this.finding(
             say(
@@ -157,6 +162,25 @@ def python_too_new(this: Check, case: Case) -> Iterator[Finding]:
             fixes=environments.other_python(case, environments.of_newest_release(case.builds_here)),
             confidence="likely",
         )
+
+
+def _pinned_for_older(this: Check, case: Case) -> Iterator[Finding]:
+    """A command pins a release that has wheels for older Pythons only, and it failed without saying why."""
+    version = numbers(case.python_version or "")[:2]
+    if not case.pasted or not version or case.torch_version or case.cuda_available is not None:
+        return
+    for message in case.facts.messages:
+        found = _PINNED.search(message.text)
+        rows = [one for one in case.builds_here if found and one.torch == found["version"] and one.pythons]
+        served = [numbers(python) for one in rows for python in one.pythons if python[-1] != "t"]
+        if found and served and version > max(served):
+            yield this.finding(
+                say("Python is too new for {torch}", torch=f"torch {found['version']}"),
+                evidence=(spoken(message, {"": found[0]}), interpreter(case.facts.python)),
+                fixes=environments.other_python(case, rows[:1]),
+                confidence="likely" if _FAILED.search(message.text) else "possible",
+            )
+            return
 
 
 def _pythons_of_conda(case: Case) -> Iterator[tuple[Message, list[tuple[int, ...]], str]]:

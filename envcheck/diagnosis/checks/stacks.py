@@ -9,10 +9,13 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
+from envcheck.diagnosis.torch_build import asked
 from envcheck.model.facts import DeviceNode, Library
+from envcheck.model.patterns import regex
 from envcheck.model.report import Finding, Fix
 from envcheck.model.text import say
 
+_KFD = regex(r"--device[= ]/dev/kfd\b")
 _WSL_LIBRARIES = "/usr/lib/wsl/"
 _IN_WSL = (
     "wsl_driver",
@@ -168,7 +171,7 @@ def jetson(this: Check, case: Case) -> Iterator[Finding]:
     "rocm-device-denied",
     cause="rocm_driver_or_permission",
     needs=("amd_looked_at",),
-    hears=("rocm_driver_or_permission",),
+    hears=("rocm_driver_or_permission", "no_cuda_gpus"),
     explains=("EC401", "EC404"),
 )
 def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
@@ -182,7 +185,7 @@ def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: join the groups and log in anew; give the devices to the container; or install the amdgpu module.
     """
-    told = case.said("rocm_driver_or_permission")
+    told = case.said("rocm_driver_or_permission") or (case.said("no_cuda_gpus") if asked(case, _KFD) else ())
     nodes = (*((case.kfd,) if case.kfd else ()), *(case.facts.amd.render_nodes or ()))
     denied = [node for node in nodes if _closed(node)]
     amd = bool(case.amd_pci or case.facts.amd.gpus)

@@ -10,8 +10,11 @@ from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.rocm_build import amd_seen, never_on_rocm_index, rocm_asked
 from envcheck.diagnosis.torch_build import has_cuda, nvidia_seen
+from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence, Finding
 from envcheck.model.text import say
+
+_BESIDE = regex(r"--extra-index-url[ =]\S{0,80}rocm")
 
 
 @check(
@@ -78,6 +81,8 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     elif asked_for and (case.cuda_available is False or known is False):
         confidence = "possible" if known is None else "likely"
         shown = (fact("messages", asked_for, "text"),)
+    elif asked_for and _beside_default(case, asked_for):
+        confidence, shown = "possible", (fact("messages", asked_for, "text"),)
     else:
         return
     yield this.finding(
@@ -87,6 +92,13 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         fixes=remedies.reinstall_torch(case),
         confidence=confidence,
     )
+
+
+def _beside_default(case: Case, line: str) -> bool:
+    """Whether the ROCm index stands beside the default one and no release is pinned: the newer one wins."""
+    quiet = case.build_kind is None and case.cuda_available is None
+    failed = any(one.kind == "error" for one in case.facts.messages)
+    return case.pasted and quiet and not failed and _BESIDE.search(line) is not None and "torch==" not in line
 
 
 def _kept(case: Case) -> Said:

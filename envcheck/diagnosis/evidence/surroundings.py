@@ -31,7 +31,8 @@ _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\b
 _SYSTEM_WORD = regex(
     r"^\W{0,6}(?:(?:OS|Operating system|System|Platform|操作系统|系统)\W{1,4})?(?:Microsoft )?"
     r"(?P<name>Win(?:dows)?(?:\s?(?:1[01]|[78](?:\.1)?|Server\s?\d{4}))?|Linux|mac ?OS)"
-    r"(?:[ -](?:Pro(?:fessional)?|Home|Education|Enterprise|x64|x86[_-]64|64[- ]?bits?|\d\dH\d)){0,3}\W{0,3}$",
+    r"(?:[ -](?:Pro(?:fessional)?|Home|Education|Enterprise|x64|x86[_-]64|64[- ]?bits?|\d\dH\d)){0,3}"
+    r"(?:[,/ ]{1,3}(?:arm64|x86_64|amd64|Apple Silicon))?\W{0,3}$",
     re.IGNORECASE,
 )
 _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+\.\d+[.\d]*-[\w.+-]+)\s*$")
