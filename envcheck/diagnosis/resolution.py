@@ -36,6 +36,8 @@ _FILE = regex(
     r"/(?P<name>torch|libtorch(?:-\w{2,12}){0,5})-(?P<version>\d{1,2}\.\d{1,3}\.\d{1,2})(?:\+|%2B)(?P<variant>cu\d{2,3}|rocm[\d.]{1,6}|cpu)"
     r"(?=[-.])\S{0,80}\.(?:whl|zip)"
 )
+_LOOKED = regex(r"Looking in indexes: (?P<urls>[^\n]{8,400})")
+_PYTORCH = regex(r"pytorch|/whl\b|Looking in links")
 _FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
 
 
@@ -133,7 +135,7 @@ def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     unknown = [variant for variant in (*sorted(one.variants), one.local or "") if variant and variant not in known]
     if not one.offered:
         sure: Confidence = "certain" if one.variants - known else "likely"
-        return ("index_tag_missing", sure) if unknown else _never_built(one, case)
+        return ("index_tag_missing", sure) if unknown else _never_built(one, case) or _not_there(one, case)
     if one.asked is None or all(version.startswith(_SOURCES_ONLY) for version in one.offered):
         return None
     tags = {version.partition("+")[2] for version in one.offered} - {""}
@@ -158,6 +160,16 @@ def _never_built(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     rows = case.builds_here if case.facts.host.os else builds
     made = any(build.variant == one.local and numbers(build.torch) == asked for build in rows)
     return None if made else ("index_tag_missing", "likely")
+
+
+def _not_there(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
+    """Pip named the indexes that it asked, and none of them has builds with a tag."""
+    if not one.asked or not one.local or one.variants or case.said("find_links_absent"):
+        return None
+    texts = [message.text for message in case.facts.messages]
+    asked = [found["urls"] for text in texts for found in _LOOKED.finditer(text)]
+    own = any(_PYTORCH.search(text) for text in texts)
+    return ("index_not_used", "likely") if asked and not own else None
 
 
 def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None:

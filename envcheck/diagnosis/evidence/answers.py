@@ -34,8 +34,13 @@ _NONE = regex(
     r"['\"]?None\b",
     re.IGNORECASE,
 )
+_BUILT_FOR = regex(
+    r"(?:\bcuda(?: version)? \((?:py)?torch\)|\b(?:py)?torch(?:'s)? cuda(?: version)?|\bcuda \(of (?:py)?torch\))"
+    r"\s{0,4}[:：=]\s{0,4}['\"]?(?P<cuda>\d{1,2}\.\d{1,2})\b",
+    re.IGNORECASE,
+)
 _FIELD = regex(
-    rf"^\W{{0,4}}(?:Py)?Torch(?: ?version)?(?:版本)?\s?[:：=v]{{0,2}}\s{{0,4}}(?P<version>{VERSION})\W{{0,3}}$",
+    rf"^\W{{0,4}}(?:Py)?Torch(?: ?version)?(?:版本)?\s?[:：=v]{{0,2}}\s{{0,4}}v?(?P<version>{VERSION})\W{{0,3}}$",
     re.IGNORECASE,
 )
 _BETWEEN = regex(r"\s[|•·;/]\s|,\s|;\s")
@@ -44,7 +49,7 @@ _BETWEEN = regex(r"\s[|•·;/]\s|,\s|;\s")
 def read(page: Page, draft: Draft) -> None:
     """Lines that nobody typed as a command; other readers may have taken them for another fact."""
     small = page.text.casefold()
-    if "cuda" not in small and "gpu" not in small:
+    if "cuda" not in small and "gpu" not in small and "torch" not in small:
         return
     plain = "torch" in small and "+cu" not in small
     for line in page.lines:
@@ -53,6 +58,10 @@ def read(page: Page, draft: Draft) -> None:
         _available(line, draft)
         if plain and "one" in line.text and _NONE.search(line.text):
             draft.see("torch.cuda_known", True, line, rank=3)
+        built = _BUILT_FOR.search(line.text) if "orch" in line.text else None
+        if built:
+            draft.see("torch.cuda", built["cuda"], line, rank=5)
+            draft.see("torch.cuda_known", True, line, rank=5)
         for field in _BETWEEN.split(line.text) if "orch" in line.text else ():
             found = _FIELD.match(field)
             if found:

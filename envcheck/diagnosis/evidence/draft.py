@@ -48,7 +48,8 @@ _WORDS = (
     "|urandom|successfully installed|name  |nvml_success|1073741795|ephemeral|upgraded linux|suspend"
     "|basic display|runc null|devicerequests|segmentation fault|sigsegv|memory access fault|amdgpu_get_auth"
     "|/dev/dri/renderd|executable file not found|installed in this system is|xformers was built for"
-    "|flashattention only supports|cublas_status_not_supported|] run |step |running in "
+    "|flashattention only supports|cublas_status_not_supported|] run |step |running in |10060"
+    "|did not match content-length|was not compiled with cuda|not compiled with"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

@@ -10,7 +10,8 @@ from envcheck.model.patterns import regex
 _CARD = regex(
     r"(?<![A-Za-z0-9])(?:NVIDIA )?(?:GeForce )?(?:RTX|GTX) ?\d{3,4}(?: ?(?:Ti SUPER|Ti|SUPER))?(?! ?\d)(?: Laptop GPU)?"
     r"|\b(?:NVIDIA )?Tesla [A-Z]\d{1,3}\b|\bNVIDIA [ABHLT]\d{1,3}S?\b"
-    r"|\b[ABH]\d{3}(?:-SXM\d?|-PCIE| SXM\d?| PCIe)(?:-\d{2}GB)?\b"
+    r"|\b[ABH]\d{3}(?:-SXM\d?|-PCIE| SXM\d?| PCIe)(?:-\d{2}GB)?\b|\b(?:NVIDIA )?RTX A\d{4}\b"
+    r"|(?<![\w/.-])(?:NVIDIA )?(?:[AH]100|[AH]800|[VP]100|H200|B200|GB200|GH200)(?![\w/.-])"
     r"|\b(?:NVIDIA )?Quadro (?:RTX |[KMP])\d{3,4}\b"
 )
 
@@ -36,6 +37,11 @@ _WRITTEN = regex(
 _DRIVER = regex(
     r"(?:\bdrivers?|驱动|\bKMD)(?:\s?(?:version|ver\.?|版本号?|程序))*\s{0,2}(?:is|was|at|为|是)?\s{0,2}[:：=(v]{0,2}\s{0,2}"
     r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)(?![\w-]|\.\d)",
+    re.IGNORECASE,
+)
+_SAID_TORCH = regex(
+    r"(?<![\w/.-])(?:py)?torch[ :：=v]{1,3}(?P<version>[12]\.\d{1,2}(?:\.\d{1,2})?)"
+    r"(?:\s?(?:with|and|on|[+,、和，/&])\s?)?\s?\(?cu(?:da)?[ -]?(?P<cuda>\d{1,2}\.\d)\b",
     re.IGNORECASE,
 )
 _SAID_PYTHON = regex(
@@ -70,6 +76,8 @@ def read(page: Page, draft: Draft) -> None:
     """What nothing else told, where the text names one only."""
     if draft.best("python.version") is None:
         _named_python(page, draft)
+    if draft.best("torch.version") is None:
+        _told_torch(page, draft)
     _told_driver(page, draft)
     _told_system(page, draft)
     if not draft.gpus and not draft.pci and not draft.best("amd.gpus"):
@@ -91,6 +99,21 @@ def _told_card(page: Page, draft: Draft) -> None:
     told = {match[0]: line for line in page.lines for match in _RADEON.finditer(line.text)}
     if len(told) == 1 and not found and not _DEMANDED.search(next(iter(told.values())).text):
         amd_seen(*next(iter(told.items())), draft)
+
+
+def _told_torch(page: Page, draft: Draft) -> None:
+    """The one pair of a release and its CUDA that is named."""
+    told = {
+        (match["version"], match["cuda"]): line
+        for line in page.lines
+        for match in _SAID_TORCH.finditer(line.text)
+        if not _DEMANDED.search(line.text)
+    }
+    if len(told) == 1:
+        (version, cuda), line = next(iter(told.items()))
+        draft.see("torch.version", version, line, rank=1)
+        draft.see("torch.cuda", cuda, line, rank=1)
+        draft.see("torch.cuda_known", True, line, rank=1)
 
 
 def _told_system(page: Page, draft: Draft) -> None:

@@ -30,6 +30,10 @@ _TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-pa
 _PYTHON_BANNER = regex(
     r"^\s*Python (?P<version>3\.\d{1,2}\.\d{1,2}) (?P<rest>[|(].*)$|^\s*Python (?P<alone>3\.\d{1,2}(?:\.\d{1,2})?)\s*$"
 )
+_NAMED_PYTHON = regex(
+    r"^\s{0,4}Using CPython (?P<version>3\.\d{1,2}(?:\.\d{1,2})?)(?:\s|$)"
+    r"|\b[Pp]ython (?:executable|interpreter|path|binary)\W{1,4}\S{0,200}?[\\/]python(?P<path>3\.\d{1,2})\s*$"
+)
 _CONDAS_PYTHON = regex(r"^\s{0,8}Your python: python=?=(?P<version>\d\.\d{1,2})\s*$")
 _BUILT = (
     (re.compile(r"^\s{0,40}-?\s{0,8}CUDA Runtime (?P<value>\d+\.\d+)"), "torch.cuda"),
@@ -125,6 +129,9 @@ def _paths(line: Line, draft: Draft) -> None:
         draft.see("python.bits", int(bits[1]) if bits else None, line)
         if "MSC v." in line.text:
             draft.see("host.os", "windows", line, rank=6)
+    named = _NAMED_PYTHON.search(line.text) if "ython" in line.text else None
+    if named:
+        draft.see("python.version", named["version"] or named["path"], line, rank=4)
     condas = _CONDAS_PYTHON.match(line.text)
     if condas:
         draft.see("python.version", condas["version"], line, rank=6)
