@@ -49,7 +49,9 @@ _WORDS = (
     "|basic display|runc null|devicerequests|segmentation fault|sigsegv|memory access fault|amdgpu_get_auth"
     "|/dev/dri/renderd|executable file not found|installed in this system is|xformers was built for"
     "|flashattention only supports|cublas_status_not_supported|] run |step |running in |10060"
-    "|did not match content-length|was not compiled with cuda|not compiled with"
+    "|did not match content-length|was not compiled with cuda|not compiled with|returned 35|error 35|error: 35"
+    "|returned 38|returned 100|cuinit failed|gpu requires reset|fabric state|libnvidia-ml.so.1|nvml.dll|code 43"
+    "|nvidia-dkms"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(
