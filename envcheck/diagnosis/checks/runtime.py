@@ -131,7 +131,7 @@ def _count(case: Case) -> tuple[Evidence, ...]:
     "uvm-stale",
     cause="unknown_999_uvm",
     needs=("uvm_looked_at",),
-    hears=("unknown_999_uvm",),
+    hears=("unknown_999_uvm", "machine_slept"),
     explains=("EC401", "EC411", "EC404"),
 )
 def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
@@ -147,6 +147,9 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
     """
     status = case.cuda_status(999)
     told = case.said("unknown_999_uvm")
+    slept = case.said("machine_slept") if case.pasted and case.listed and not case.in_container else ()
+    missed = case.cuda_available is False or bool(case.said("runs_on_cpu"))
+    told = told or (slept if missed else ())
     status = status if status and status.name != "ERR!" else None
     if case.cuda_available or case.wsl or case.has_nvidia is False:
         return

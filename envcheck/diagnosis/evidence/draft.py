@@ -51,7 +51,7 @@ _WORDS = (
     "|flashattention only supports|cublas_status_not_supported|] run |step |running in |10060"
     "|did not match content-length|was not compiled with cuda|not compiled with|returned 35|error 35|error: 35"
     "|returned 38|returned 100|cuinit failed|gpu requires reset|fabric state|libnvidia-ml.so.1|nvml.dll|code 43"
-    "|nvidia-dkms"
+    "|nvidia-dkms|using cpu device|exit status 18|entering sleep state"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

@@ -33,7 +33,7 @@ _PROMPT = regex(
     r"(?:\s{1,4}|(?<=>))(?P<command>\S.*)$"
 )
 _PROGRAM = regex(
-    r"^\s{0,12}(?:[!#%]\s?)?(?P<command>(?:[A-Z][A-Z0-9_]{2,40}=\S{0,200}\s+)*(?:sudo\s+(?:-\w+\s+)*)?"
+    r"^\s{0,12}(?:[!#%]\s?|\+{1,3} )?(?P<command>(?:[A-Z][A-Z0-9_]{2,40}=\S{0,200}\s+)*(?:sudo\s+(?:-\w+\s+)*)?"
     r"(?:(?:python|py|python3(?:\.\d+)?|python\.exe)\s+-"
     r"|pip3?(?:\.\d+)?\s+(?:install|uninstall|download|list|show|config|cache)\b"
     r"|(?:conda|mamba|micromamba)\s+(?:install|create|update|config|env|list|info|remove)\b"

@@ -275,6 +275,7 @@ def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> 
             draft.see(fact, text == "True", line, rank=rank)
     elif fact == "torch.device_count":
         draft.see(fact, int(text[:6]) if text.isdecimal() else None, line, rank=rank)
+        draft.see("torch.cuda_available", False if text == "0" else None, line, rank=rank - 1)
     elif fact == "torch.arch_list":
         draft.see(
             fact, tuple(re.findall(r"(?:sm|compute)_\d{2,3}[a-z]?|gfx[0-9a-f]{3,4}", text)) or None, line, rank=rank

@@ -52,7 +52,7 @@ _CONTAINER = regex(
     r"^\s*(?:\([\w.-]+\)\s*)?[\w-]+@[0-9a-f]{12}:|^[\w.-]+_\d\s+\|\s|/\.dockerenv"
     r"|\bdevcontainers/features\b|\bCrashLoopBackOff\b|^Tolerations:\s"
     r"|^\S{1,32} ➜ /workspaces/|\bContainer image Copyright \(c\)"
-    r"|\bI have no name!@[0-9a-f]{12}"
+    r"|\bI have no name!@[0-9a-f]{12}|@autodl-container-[0-9a-f]{6,20}"
     r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b",
     re.MULTILINE,
 )

@@ -62,6 +62,14 @@ _DPKG_LOG = regex(
 )
 """dpkg.log, and dpkg --get-selections."""
 _GFX = regex(r"\bamdgcn-amd-amdhsa--(?P<gfx>gfx[0-9a-f]{3,4})|^\s*Name:\s+(?P<name>gfx[0-9a-f]{3,4})\b")
+_APT_LOG = regex(
+    r"^Install: .{0,2000}?\b(?P<name>(?:libnvidia-compute|nvidia-utils|nvidia-driver)-\d{3})(?::\w+)?"
+    r" \((?P<version>\d\S*?)[,)]"
+)
+_CUDA_OF_CONDA = regex(r"^\s{4,60}__cuda=(?P<version>\d{1,2}\.\d{1,2})(?:=\d+)?\s*$")
+"""The driver's CUDA, as conda info tells it."""
+_MODULE_ASKED = regex(r"\bmodinfo (?:-F version nvidia|nvidia -F version)\s*$")
+_MODULE_VERSION = regex(r"^\s{0,4}(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)\s*$")
 MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
 
@@ -70,8 +78,12 @@ def read(page: Page, draft: Draft) -> None:
     """Each line on its own, except for lspci, whose driver line belongs to the device above."""
     device: str | None = None
     packages: list[str] = []
-    asked_uvm = False
+    asked_uvm = asked_module = False
     for line in page.lines:
+        module = _MODULE_VERSION.match(line.text) if asked_module else None
+        if module:
+            draft.see_many("nvidia.driver_versions", module["version"], line)
+        asked_module = (asked_module and not line.text) or _MODULE_ASKED.search(line.text) is not None
         if asked_uvm and line.text and not line.text.lstrip().startswith("nvidia_uvm"):
             draft.modules.setdefault("nvidia_uvm", KernelModule(name="nvidia_uvm", loaded=False, look=LOOK))
         asked_uvm = (asked_uvm and not line.text) or _LSMOD_UVM.search(line.text) is not None
@@ -86,6 +98,9 @@ def read(page: Page, draft: Draft) -> None:
         if package and package["state"] == "ii" and len(packages) < MAX_PACKAGES:
             packages.append(f"{package['name']} {package['version']}")
         chosen = _DPKG_LOG.search(line.text)
+        installed = _APT_LOG.match(line.text)
+        if installed and len(packages) < MAX_PACKAGES:
+            packages.append(f"{installed['name']} {installed['version']}")
         if chosen and len(packages) < MAX_PACKAGES:
             packages.append(f"{chosen['name'] or chosen['chosen']} {chosen['version'] or ''}".strip())
     if packages:
@@ -106,6 +121,9 @@ def _driver(line: Line, draft: Draft) -> None:
     nvcc = _NVCC.search(line.text)
     if nvcc:
         draft.tools["nvcc"] = Tool(name="nvcc", version=nvcc["version"] or nvcc["release"])
+    virtual = _CUDA_OF_CONDA.match(line.text)
+    if virtual:
+        draft.see_many("nvidia.cuda_versions", virtual["version"], line)
     number = _DRIVER_INT.match(line.text)
     if number:
         draft.see_many("nvidia.cuda_versions", cuda_of_int(int(number["number"])), line)
