@@ -218,3 +218,45 @@ def test_the_cudnn_of_the_environment_is_shown_to_other_programs() -> None:
         check=True,
     )
     assert run.stdout == '-c import nvidia.cudnn as n; print(n.__path__[0] + "/lib"):/opt/a b'
+
+
+GUESSED = (
+    (
+        "EC305",
+        '  File "/e/lib/python3.8/site-packages/torchaudio/_extension.py", line 88, in <module>\n    _init()\nOSError',
+    ),
+    ("EC349", "ImportError: undefined symbol: _ZNK5torch8autograd4Node4nameB5cxx11Ev"),
+    ("EC235", "RuntimeError: HIP error: shared object initialization failed"),
+    ("EC316", "RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+    ("EC216", "kernel: NVRM: failed to copy vbios to system memory."),
+    ("EC102", "ERROR: No matching distribution found for torch"),
+    ("EC209", "me@pc:/mnt/c/work$ python train.py\nCUDA available: False"),
+    ("EC234", "torch.version.hip: 5.7.31921\nHIP devices: none\nRuntimeError: could not open the GPU"),
+    ("EC204", "root@1f2e3d4c5b6a:/w# python train.py\nCUDA available: False"),
+    ("EC240", "#SBATCH --time=1:00:00\nRuntimeError: the GPU cannot be used"),
+)
+"""A symptom, and the code of what is most often its cause."""
+
+
+@pytest.mark.parametrize(("code", "text"), GUESSED, ids=[code for code, _ in GUESSED])
+def test_a_symptom_alone_gives_a_possible_cause(code: str, text: str) -> None:
+    report = examine(World(), read(text)).report
+    primary = report.primary_finding
+    assert primary is not None
+    assert (primary.code, primary.confidence) == (code, "possible")
+    assert primary.evidence
+    assert report.next_steps
+    assert {one.status for one in report.checks if one.code == code} == {"fail"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "root@1f2e3d4c5b6a:/w# python train.py\nCUDA available: True\nGPU memory error: none",
+        "me@pc:/mnt/c/work$ python train.py\nepoch 1",
+        "[app.error]: GPU device = cuda AMD Radeon RX 6800 XT",
+        "ERROR: No matching distribution found for torch-scatter",
+    ],
+)
+def test_no_symptom_no_guess(text: str) -> None:
+    assert answer(text)[0] in (None, "healthy")

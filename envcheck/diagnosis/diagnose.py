@@ -35,6 +35,17 @@ def diagnose(case: Case, checks: Sequence[Check], *, select: Sequence[str] = (),
         findings += found
         if found:
             muted |= {prefix: one.code for prefix in one.mutes if prefix not in muted}
+    if case.pasted and not any(found.cause and found.severity != "info" for found in findings):
+        from envcheck.diagnosis.guesses import guess
+
+        wanted = [one for one in checks if _wanted(one.code, select, ignore)]
+        last = guess(case, wanted)
+        if last is not None:
+            findings.append(last)
+            results = [
+                msgspec.structs.replace(one, status="fail", why=None) if one.code == last.code else one
+                for one in results
+            ]
     linked = [_for_this_user(_located(found, case.facts.sightings), case) for found in _link(findings, checks)]
     roots = _ranked(linked)
     return Report(

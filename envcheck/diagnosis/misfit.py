@@ -89,7 +89,7 @@ def _before_its_time(case: Case) -> Iterator[Misfit]:
     Its PTX may start, but the CUDA libraries beside it have no code for the GPU.
     """
     failed = case.said("gpu_program_failed") or case.said("no_kernel_image")
-    cuda = case.build_cuda or _newest_cuda_of(case) or _cuda_of_wheels(case)
+    cuda = case.build_cuda or _mentioned_cuda(case) or _newest_cuda_of(case) or _cuda_of_wheels(case)
     machine_code = [one for one in case.kernels or () if not one.startswith("compute_")]
     for card in case.cards if failed and case.pasted and cuda else ():
         first = case.catalogue.first_cuda(card.capability or "")
@@ -105,6 +105,12 @@ def _before_its_time(case: Case) -> Iterator[Misfit]:
                 "likely",
                 card.number,
             )
+
+
+def _mentioned_cuda(case: Case) -> str | None:
+    """The one CUDA that somebody names beside an error: most often that of the build."""
+    named = {groups["cuda"].replace("_", ".") for _, groups in case.said("cuda_mentioned")}
+    return named.pop() if len(named) == 1 else None
 
 
 def _cuda_of_wheels(case: Case) -> str | None:
@@ -139,7 +145,11 @@ def _warned(case: Case) -> Iterator[Misfit]:
         major, minor = groups["device"][:-1], groups["device"][-1]
         kernels = tuple(word.strip(",.") for word in groups.get("kernels", "").split()) or case.kernels or ()
         yield _judged(
-            case, groups["name"].strip(), f"{major}.{minor}", kernels, exhibits.spoken(message, {"": groups["device"]})
+            case,
+            groups.get("name", "GPU").strip(),
+            f"{major}.{minor}",
+            kernels,
+            exhibits.spoken(message, {"": groups["device"]}),
         )
     for message, groups in case.said("capability_out_of_range"):
         if "name" not in groups:  # its numbers were never filled in
@@ -154,7 +164,8 @@ def _warned(case: Case) -> Iterator[Misfit]:
             yield Misfit(groups["name"], have, case.kernels or (), "too_old", (evidence,), "certain")
             continue
         kernels = case.facts.torch.arch_list or _range(groups) or case.kernels or ()
-        if kernels or "asks" in groups:
+        below = have != "?" and _by_newest_build(case, have) == "too_old"  # torch says it of no other card
+        if kernels or "asks" in groups or (case.pasted and below):
             yield _judged(case, groups["name"], have, kernels, evidence)
 
 

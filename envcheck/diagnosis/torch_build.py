@@ -188,7 +188,7 @@ def _conda(case: Case) -> _Found | None:
                 *_shown(case),
                 saw("packages[cudatoolkit]", f"{toolkit.name} {toolkit.version}", "interpreter"),
             )
-    return _conda_command(case) or _conda_channels(case) or _conda_path(case)
+    return _conda_command(case) or _conda_channels(case) or _conda_path(case) or _conda_plain(case)
 
 
 def _conda_channels(case: Case) -> _Found | None:
@@ -196,6 +196,18 @@ def _conda_channels(case: Case) -> _Found | None:
     missed = case.cuda_available is False and nvidia_seen(case)
     said = case.said("conda_forge_first") or (case.said("conda_forge_alone") if missed else ())
     return ("possible", heard(said, 1)) if said and not case.cuda_available and case.pasted else None
+
+
+def _conda_plain(case: Case) -> _Found | None:
+    """A release without a tag and without CUDA on Linux: the wheel of that name has CUDA, so that it is conda's."""
+    host, version = case.facts.host, case.torch_version or ""
+    if not case.pasted or host.os != "linux" or host.machine != "x86_64" or has_cuda(case) is not False:
+        return None
+    if not re.fullmatch(r"\d{1,2}\.\d{1,2}\.\d{1,2}", version) or asked(case, _CPU_INDEX):
+        return None
+    rows = [one for one in case.catalogue.builds() if one.torch == version and one.on_default_index]
+    made = any(one.cuda for one in rows if (one.os, one.machine) == ("linux", "x86_64"))
+    return ("possible", _shown(case)) if made else None
 
 
 def _conda_path(case: Case) -> _Found | None:

@@ -8,7 +8,8 @@ from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.patterns import regex
 
 _CARD = regex(
-    r"(?<![A-Za-z0-9])(?:NVIDIA )?(?:GeForce )?(?:RTX|GTX) ?\d{3,4}(?: ?(?:Ti SUPER|Ti|SUPER))?(?! ?\d)(?: Laptop GPU)?"
+    r"(?<![A-Za-z0-9])(?:NVIDIA )?(?:GeForce )?(?:RTX|GTX|rtx|gtx|Rtx|Gtx)[ -]?\d{3,4}"
+    r"(?: ?(?:Ti SUPER|Ti|SUPER|ti|super))?(?! ?\d)(?: Laptop GPU)?"
     r"|\b(?:NVIDIA )?Tesla [A-Z]\d{1,3}\b|\bNVIDIA [ABHLT]\d{1,3}S?\b"
     r"|\b[ABH]\d{3}(?:-SXM\d?|-PCIE| SXM\d?| PCIe)(?:-\d{2}GB)?\b|\b(?:NVIDIA )?RTX A\d{4}\b"
     r"|(?<![\w/.-])(?:NVIDIA )?(?:[AH]100|[AH]800|[VP]100|H200|B200|GB200|GH200)(?![\w/.-])"

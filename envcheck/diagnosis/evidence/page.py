@@ -48,6 +48,8 @@ _HOME = regex(r"/home/[^/\s\"'<>:]{1,64}(?=/)")
 _NAMED_HOME = regex(
     r"(?P<homes>/Users/)[^/\s\"'<>:]{1,64}(?=/)|(?P<windows>[A-Za-z]:\\{1,2}Users\\{1,2})[^/\\\n\"'<>:]{1,64}(?=\\)"
 )
+_OWN_NAME = regex(r"(?<=[/\\])(?:<(?!env>|venv>)[\w .-]{1,24}>|\*{2,16}|\[[\w -]{1,20}\])(?=[/\\])")
+_OWN_HOME = regex(r"(?<![\w/\\])<(?:home|HOME|\$HOME)>(?=(?P<windows>\\)|/)")
 _ENTRY = regex(
     r"^\s{0,8}\{?(?P<quote>['\"])(?P<key>[A-Z][\w ,.-]{1,40})(?P=quote): "
     r"(?P<around>['\"]?)(?P<value>[^'\"{}\[\]\n]{1,200})(?P=around)[,}]{0,2}\s{0,200}$"
@@ -226,6 +228,9 @@ def _plain(raw: str) -> str:
         text = html.unescape(text)
     if "%20" in text and " " not in text.strip():  # a sentence out of an address bar
         text = text.replace("%20", " ")
+    if "<" in text or "**" in text:  # what people put in the place of their names
+        text = _OWN_NAME.sub("user", text)
+        text = _OWN_HOME.sub(lambda found: "C:\\Users\\user" if found["windows"] else "~", text)
     if "/" in text or "\\" in text:  # what a post should not pass on: credentials and the user's name
         text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
         # The way homes are written there tells the system.

@@ -1,6 +1,5 @@
 """What programs that pass a text on put around its lines, taken off: services, ranks, times, boxes, JSON. Pure."""
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -117,6 +116,8 @@ def _spread(text: str) -> list[str] | None:
     if item:
         return [_unescaped(item["text"])]
     if text.lstrip()[:1] in ("{", "["):
+        import json
+
         try:
             value = json.loads(text)
         except (ValueError, RecursionError):

@@ -1,0 +1,89 @@
+"""What is most often the cause where only a symptom was pasted, and no check named one: possible, no more. Pure."""
+
+from collections.abc import Callable, Sequence
+
+from envcheck.diagnosis.case import Case
+from envcheck.diagnosis.check import Check
+from envcheck.diagnosis.exhibits import fact, heard
+from envcheck.diagnosis.torch_build import is_jetson
+from envcheck.model.base import Plain
+from envcheck.model.patterns import regex
+from envcheck.model.report import Evidence, Finding
+from envcheck.model.text import Text, say
+
+_NO = r"(?:\b[Nn]o\b|\bnot\b|(?<!\.)[Ee]rror|[Ff]ail|[Cc]annot|[Uu]nable|[Uu]navailable)"
+_OF = r"(?:CUDA|GPU|HIP|cuda|nvidia|NVIDIA)"
+_OF_GPUS = regex(rf"{_OF}[^\n]{{0,60}}{_NO}|{_NO}[^\n]{{0,60}}{_OF}(?! device = cuda)")
+
+
+class _Guess(Plain, frozen=True):
+    """Which code it is, whether it fits the case (and by what), and what it says."""
+
+    code: str
+    fits: Callable[[Case], tuple[Evidence, ...]]
+    title: Text
+
+
+def guess(case: Case, checks: Sequence[Check]) -> Finding | None:
+    """The finding of the first that fits, where a GPU was missed or an error was pasted."""
+    if not case.pasted or case.cuda_available:
+        return None
+    by_code = {one.code: one for one in checks}
+    for one in _GUESSES:
+        check = by_code.get(one.code)
+        shown = one.fits(case) if check else ()
+        if check and shown:
+            return check.finding(one.title, evidence=shown, severity="error", confidence="possible")
+    return None
+
+
+def _missed(case: Case) -> bool:
+    """Whether a GPU was missed here: torch says so, or an error speaks of GPUs."""
+    errors = (one.text for one in case.facts.messages if one.kind == "error")
+    return case.cuda_available is False or any(_OF_GPUS.search(text) for text in errors)
+
+
+def _when(name: str, fact_of: Callable[[Case], object]) -> Callable[[Case], tuple[Evidence, ...]]:
+    """Fits where the fact is there and a GPU was missed."""
+
+    def fits(case: Case) -> tuple[Evidence, ...]:
+        value = fact_of(case)
+        return (fact(name, str(value), "text"),) if value and _missed(case) else ()
+
+    return fits
+
+
+def _where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
+    """Fits where that was said."""
+
+    def fits(case: Case) -> tuple[Evidence, ...]:
+        return heard(case.said(signature), 1)
+
+    return fits
+
+
+def _rocm(case: Case) -> object:
+    return case.facts.torch.hip or case.facts.amd.rocm_version or (case.facts.amd.gpus and "AMD")
+
+
+_GUESSES = (
+    _Guess("EC305", _where("hint_companion"), say("torchvision or torchaudio may not have been built for this torch")),
+    _Guess("EC349", _where("hint_symbol"), say("A compiled package may have been built for another release of torch")),
+    _Guess("EC235", _where("hint_hip"), say("This build may have no kernels for the AMD GPU")),
+    _Guess("EC316", _where("hint_cudnn"), say("Another cuDNN than torch's own may have been loaded")),
+    _Guess("EC216", _where("hint_nvrm"), say("The driver may have failed to start the GPU")),
+    _Guess("EC102", _where("hint_wheel"), say("Most often where only this is said: Python is too new for the wheel")),
+    _Guess("EC325", _when("host.jetson", is_jetson), say("This Jetson may have a generic PyTorch wheel")),
+    _Guess("EC209", _when("host.wsl", lambda case: case.wsl), say("WSL may not see the driver of Windows")),
+    _Guess("EC234", _when("amd", _rocm), say("ROCm may not be able to open the AMD GPU")),
+    _Guess(
+        "EC204",
+        _when("host.container", lambda case: case.facts.host.container),
+        say("The container may have been started without the host's GPU"),
+    ),
+    _Guess(
+        "EC240",
+        _when("host.scheduler", lambda case: case.scheduler),
+        say("The job may have been given no GPU"),
+    ),
+)
