@@ -47,8 +47,9 @@ def _computed(case: Case) -> Iterator[Misfit]:
     for card in case.cards if kernels else ():
         if card.capability is None or card.kernel_ok:
             continue
-        # Where torch found no kernel, no PTX helped either.
-        machine_code = [one for one in kernels or () if not (refused and one.startswith("compute_"))]
+        # Where torch found no kernel, no PTX helped either; and who pastes the list, has seen torch's warning.
+        shown = case.pasted and bool(case.facts.torch.arch_list)
+        machine_code = [one for one in kernels or () if not ((refused or shown) and one.startswith("compute_"))]
         if any(case.catalogue.runs(kernel, card.capability) for kernel in machine_code):
             continue
         listed = " ".join(kernels or ())

@@ -152,18 +152,19 @@ def _jetson(case: Case) -> _Found | None:
         return "likely", (saw("torch.cuda_available", "False", case.facts.torch.look),)
     if case.said("runs_on_cpu") and case.pasted:
         return "likely", heard(case.said("runs_on_cpu"), 1)
+    fetched = case.said("aarch64_wheel") if case.pasted and not case.cuda_available else ()
     listed = package(case, "torch")
     plain = listed is not None and not listed.build and re.fullmatch(r"[\d.]+", listed.version or "")
     if case.pasted and listed is not None and plain and not case.cuda_available:  # NVIDIA's own say nv or a commit
         return "possible", (saw("packages[torch]", listed.version or "", "interpreter"),)
-    return None
+    return ("possible", heard(fetched, 1)) if fetched else None
 
 
 def _conda_cpu_package(case: Case) -> tuple[Evidence, ...]:
     """Packages of conda that make or mark a CPU build."""
     shown = []
     for one in conda_packages(case):
-        cpu_torch = one.name in ("pytorch", "libtorch") and _CONDA_CPU.search(one.build or "")
+        cpu_torch = one.name in ("pytorch", "pytorch-cpu", "libtorch") and _CONDA_CPU.search(one.build or "")
         if cpu_torch or one.name == "cpuonly" or (one.name in _CONDA_SWITCHES and "cpu" in (one.build or "")):
             words = (one.name, one.version, one.build, one.channel)
             shown.append(saw(f"packages[{one.name}]", " ".join(word for word in words if word), "interpreter"))

@@ -8,6 +8,7 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.wrong_build import SYMPTOMS
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
+from envcheck.diagnosis.packages import local, package
 from envcheck.diagnosis.rocm_build import amd_seen, never_on_rocm_index, rocm_asked
 from envcheck.diagnosis.torch_build import has_cuda, nvidia_seen
 from envcheck.model.patterns import regex
@@ -67,6 +68,8 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         shown += heard(case.said("amd_variables"), 1)
     elif lost:
         confidence, shown = "likely", heard(lost, 1)
+    elif gpu is not None and case.pasted and known is None and not nvidia_seen(case) and _brought(case):
+        confidence, shown = "likely", (gpu, *_brought(case))
     elif gpu is not None and case.pasted and known is None and case.cuda_available is False and not nvidia_seen(case):
         confidence, shown = "possible", (gpu,)
     elif asked_for and _kept(case):
@@ -92,6 +95,15 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         fixes=remedies.reinstall_torch(case),
         confidence=confidence,
     )
+
+
+def _brought(case: Case) -> tuple[Evidence, ...]:
+    """Wheels of NVIDIA's libraries beside a torch without a tag: it is the CUDA build of the default index."""
+    torch = package(case, "torch")
+    if torch is None or local(torch.version):
+        return ()
+    rows = (one for one in case.facts.packages or () if one.name.startswith("nvidia-") and "-cu1" in one.name)
+    return tuple(fact(f"packages[{one.name}]", one.version or "", "interpreter") for one in rows)[:2]
 
 
 def _beside_default(case: Case, line: str) -> bool:

@@ -53,7 +53,7 @@ _WORDS = (
     "|returned 38|returned 100|cuinit failed|gpu requires reset|fabric state|libnvidia-ml.so.1|nvml.dll|code 43"
     "|nvidia-dkms|using cpu device|exit status 18|entering sleep state|not defined in file|hip error"
     "|hsa_status_error|hiperror|cudnn_status_|cudnn error|nvrm: |no matching distribution found for torch"
-    "|is not a supported wheel|undefined symbol: _zn"
+    "|is not a supported wheel|undefined symbol: _zn|cudnn_status_arch_mismatch|the program 'nvidia-smi'"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(

@@ -9,7 +9,7 @@ from envcheck.model.patterns import regex
 
 _OURS = (
     r"torch(?:vision|audio|text|data|-\S+)?|_?pytorch(?:-cuda|-mutex|-gpu|-lightning|_select)?|numpy|triton(?:-\S+)?|mkl(?:-\S+)?"
-    r"|nvidia-[\w.-]+|cuda-[\w.-]+|cudatoolkit|cudnn|nccl|libtorch|cpuonly|intel-openmp|llvm-openmp|libcublas\S*|cupy\S*"
+    r"|nvidia-[\w.-]+|cuda-[\w.-]+|cudatoolkit|cudnn|nccl|libtorch|cpuonly|pytorch-cpu|intel-openmp|llvm-openmp|libcublas\S*|cupy\S*"
     r"|onnxruntime\S*|xformers|bitsandbytes|pip|transformers|ctranslate2|opencv-python\S*|pysocks|python|flash[-_]attn"
 )
 _VERSION = r"\d+(?:\.\w+)*(?:\.?(?:a|b|rc|dev|post)\d+)*(?:\+[\w.]+)?"
@@ -134,7 +134,7 @@ def conda_row(row: str, line: Line, draft: Draft) -> None:
 def conda_package(name: str, version: str, build: str | None, channel: str | None, line: Line, draft: Draft) -> None:
     """A conda package; the build string of `pytorch` names its CUDA."""
     draft.package(name.casefold(), version, line, installer="conda", build=build, channel=channel)
-    if name.casefold() not in ("pytorch", "libtorch"):
+    if name.casefold() not in ("pytorch", "pytorch-cpu", "libtorch"):
         return
     draft.see("torch.version", version, line, rank=3)
     draft.see("torch.installed", True, line)

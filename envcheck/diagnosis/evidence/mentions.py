@@ -82,7 +82,8 @@ _PRINTED_ANSWER = regex(
 )
 """What a program printed of torch: its version, its CUDA, and whether CUDA is available."""
 _VERSIONS = regex(
-    r"^\s{0,4}\('(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\+\w{2,12})?)', '(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?)'"
+    r"^\s{0,4}\('(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2}(?:\.post\d{1,2})?(?:\+\w{2,12})?)',"
+    r" '(?P<cuda>\d{1,2}\.\d{1,2}(?:\.\d{1,4})?)'"
     r"(?:, \d{4,6})?\)\s{0,4}$"
 )
 """torch.__version__, torch.version.cuda and perhaps cuDNN's number, asked at once."""
