@@ -311,11 +311,16 @@ def _on_windows(case: Case) -> _Found | None:
     tagged = listed is not None and "+" in (listed.version or "")
     if asked(case, CUDA_INDEX) or (tagged and built is False and not asked(case, _PROJECT_INSTALL)):
         return None
-    if built is False:
+    if built is False and not (_calls_itself_cpu(case) and not asked(case, _PLAIN_INSTALL)):
         return ("certain" if listed else "likely"), (*_shown(case), saw("host.os", "windows", "files"))
     if built is None and case.cuda_available is False and listed and not listed.build and not tagged:
         return "likely", (saw("packages[torch]", listed.version or "", "interpreter"), *_small_download(case))
     return None
+
+
+def _calls_itself_cpu(case: Case) -> bool:
+    """Torch itself says `+cpu`, and no list of packages tells how the installer calls it."""
+    return case.pasted and (case.torch_version or "").endswith("+cpu") and package(case, "torch") is None
 
 
 def _small_download(case: Case) -> tuple[Evidence, ...]:
@@ -382,7 +387,9 @@ def _pip(case: Case) -> _Found | None:
         return None
     # A bare complaint tells that the build has no CUDA, not how it came: conda, a cache, Windows, Arm and macOS all do.
     bare = case.pasted and case.torch_version is None and not case.packages
-    return ("possible" if bare else "certain"), (*_shown(case), *heard(case.said("already_satisfied"), 1))
+    # On Windows the wheel of the default index calls itself +cpu, too.
+    either = _calls_itself_cpu(case) and case.facts.host.os == "windows" and not asked(case, _CPU_INDEX)
+    return ("possible" if bare or either else "certain"), (*_shown(case), *heard(case.said("already_satisfied"), 1))
 
 
 _RULES: tuple[tuple[str, Callable[[Case], _Found | None]], ...] = (

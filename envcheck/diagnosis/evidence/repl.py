@@ -198,9 +198,23 @@ def _answers(page: Page, position: int) -> list[Line]:
 def _dialogue(code: str, answers: list[Line], draft: Draft, *, interactive: bool) -> None:
     """Match questions and answers: one `print` or one bare expression gives one line."""
     asked = list(_asked(code, interactive=interactive))
+    if len(asked) == 1 and len(asked[0]) == 1 and answers and answers[0].text.lstrip().startswith("("):
+        _together(asked[0][0], answers[0], draft)
     for questions, line in zip(asked, answers, strict=False):
         for question, value in _pairs(questions, _OUT.sub("", line.text).strip()):
             _answer(question, value, line, draft, rank=7)
+
+
+def _together(expression: str, line: Line, draft: Draft) -> None:
+    """`torch.__version__, torch.version.cuda` at the prompt: the answer is one tuple."""
+    parts = [part.strip() for part in _split(expression)]
+    try:
+        values = ast.literal_eval(_OUT.sub("", line.text).strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return
+    if len(parts) > 1 and isinstance(values, tuple) and len(values) == len(parts):
+        for part, value in zip(parts, values, strict=True):
+            _answer(part, value if isinstance(value, str) else repr(value), line, draft, rank=7)
 
 
 def _pairs(questions: list[str], text: str) -> list[tuple[str, str]]:
