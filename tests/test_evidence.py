@@ -570,6 +570,8 @@ def test_what_stands_around_a_whole_text(text: str) -> None:
         ("- Name: a\n- Type: b\n- Index: c", "- Name: a"),
         (r"cd C:\new\nvidia", r"cd C:\new\nvidia"),
         ("May 01 12:00:00 node7 kernel: NVRM: Xid", "May 01 12:00:00 node7 kernel: NVRM: Xid"),
+        ("pip list | grep torch", "pip list | grep torch"),
+        ("lsmod |  findstr nvidia", "lsmod |  findstr nvidia"),
     ],
 )
 def test_what_belongs_to_a_line_stays(text: str, stays: str) -> None:

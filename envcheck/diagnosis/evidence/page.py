@@ -56,7 +56,9 @@ _ENTRY = regex(
 )
 """A line of a report that was printed as a dict."""
 _ROW = regex(
-    r"^\s{0,4}\|?\s{0,4}(?P<key>[A-Za-z][A-Za-z0-9 ._()]{1,30}?)\s{0,40}\|\s{0,4}(?P<value>[^|\n]{1,100}?)\s{0,40}\|?$"
+    r"^\s{0,4}\|?\s{0,4}(?P<key>[A-Za-z][A-Za-z0-9 ._()]{1,30}?)\s{0,40}\|"
+    r"(?!\s{0,4}(?:[ez]?grep|findstr|head|tail|xargs|awk|sort|less|more|wc|tee|sed|cut|Select-String)\b)"
+    r"\s{0,4}(?P<value>[^|\n]{1,100}?)\s{0,40}\|?$"
 )
 """A row of a table with two columns."""
 _BANNER = regex(r"^Collecting environment information\.\.\.\s{2,300}(?=\S)")

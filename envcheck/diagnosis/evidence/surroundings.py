@@ -91,6 +91,11 @@ _PLATFORM_NAME = regex(
 )
 _WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\.\d\.\d", re.MULTILINE)
 """What Python's platform.platform() answers there."""
+_WINDOWS_TOOLS = regex(
+    r"\|\s?(?:findstr|Select-String)\b|\bwhere(?:\.exe)? (?:python|pip|nvcc|nvidia-smi)\b"
+    r"|\bGet-(?:Command|ChildItem|CimInstance|WmiObject|ComputerInfo)\b",
+    re.MULTILINE,
+)
 _MSC = regex(r"\[MSC v\.\d{4}", re.MULTILINE)
 _BITS_32 = regex(
     r"^\W{0,3}\('32bit',|/win-32\s*$|^\s*platform : win-32"
@@ -168,6 +173,7 @@ MARKS = (
     Mark(_LINUX, (("host.os", "linux", 2),)),
     Mark(_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2)), needs=("-32", "_86", "(x86)", "win32")),
     Mark(_BITS_32, (("python.bits", 32, 3),), needs=("32bit", "win-32", "32-bit", "32 bit", "armv", "i686")),
+    Mark(_WINDOWS_TOOLS, (("host.os", "windows", 2),), needs=("findstr", "select-string", "where", "get-")),
     Mark(_MSC, (("host.os", "windows", 5),), needs=("msc v.",)),
     Mark(_WINDOWS_PLATFORM, (("host.os", "windows", 4),), needs=("windows-",)),
     Mark(_ALPINE, (("host.libc", "musl", 7),), needs=("musllinux", "alpine", "apk add")),
