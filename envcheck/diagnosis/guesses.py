@@ -39,7 +39,7 @@ def guess(case: Case, checks: Sequence[Check]) -> Finding | None:
 
 def _missed(case: Case) -> bool:
     """Whether a GPU was missed here: torch says so, or an error speaks of GPUs."""
-    errors = (one.text for one in case.facts.messages if one.kind == "error")
+    errors = (one.text for one in case.facts.messages if one.kind == "error" and "ompiled with" not in one.text)
     return case.cuda_available is False or any(_OF_GPUS.search(text) for text in errors)
 
 

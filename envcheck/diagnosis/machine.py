@@ -30,6 +30,12 @@ BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
 Said = tuple[tuple[Message, dict[str, str]], ...]
 
 NVIDIA, AMD, INTEL = "10de", "1002", "8086"
+_CUDA_ASKED = regex(
+    r"(?:/whl/(?:nightly/|test/)?cu|\btorch={2,3}[\d.]{3,12}\+cu)(?P<tag>\d{2,3})\b"
+    r"|\b(?:cudatoolkit|pytorch-cuda)={1,2}(?P<version>\d{1,2}\.\d)\b"
+)
+"""The CUDA that a command of pip or conda asks for."""
+_INSTALLS = regex(r"\b(?:pip3?(?:\.\d+)?|uv pip|conda|mamba|micromamba) (?:install|create)\b|\buv add\b")
 _PINNED = regex(
     r"\bpip3?(?:\.\d+)? install\b[^\n]{0,200}?\btorch={2,3}(?P<version>\d{1,2}\.\d{1,2}\.\d{1,2})(?![\w.+])"
 )
@@ -317,6 +323,8 @@ class Machine:
     def wheel_cuda(self) -> str | None:
         """`build_cuda`; in a thread that is silent about it, that of the release's wheel on the default index."""
         version = self.facts.torch.version or self._pinned_plainly
+        if self.build_cuda is None and self._asked_cuda:
+            return self._asked_cuda
         if self.build_cuda or not self.pasted or self.build_kind or version is None or "+" in version:
             return self.build_cuda
         silent = self.facts.torch.cuda_available is False and not self.said("not_compiled_with_cuda")
@@ -327,6 +335,22 @@ class Machine:
             return None
         rows = (one for one in self.builds_here if one.os == "linux" and one.torch == version and one.on_default_index)
         return next((one.cuda for one in rows if one.cuda), None)
+
+    @cached_property
+    def _asked_cuda(self) -> str | None:
+        """The one CUDA whose build the pasted commands ask for, where nothing else tells the build."""
+        torch = self.facts.torch
+        if (
+            not self.pasted
+            or torch.cuda_available is not False
+            or self.build_kind
+            or self.said("not_compiled_with_cuda")
+        ):
+            return None
+        lines = (line for message in self.heard for line in message.text.split("\n") if _INSTALLS.search(line))
+        found = [match for line in lines for match in _CUDA_ASKED.finditer(line)]
+        tags = {match["version"] or f"{match['tag'][:-1]}.{match['tag'][-1]}" for match in found}
+        return tags.pop() if len(tags) == 1 else None
 
     @cached_property
     def _pinned_plainly(self) -> str | None:

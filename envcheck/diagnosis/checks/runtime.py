@@ -151,7 +151,8 @@ def uvm_stale(this: Check, case: Case) -> Iterator[Finding]:
     missed = case.cuda_available is False or bool(case.said("runs_on_cpu"))
     told = told or (slept if missed else ())
     status = status if status and status.name != "ERR!" else None
-    if case.cuda_available or case.wsl or case.has_nvidia is False:
+    began = case.cuda_available and not (case.pasted and told)  # torch of old said True, and failed afterwards
+    if began or case.wsl or case.has_nvidia is False:
         return
     paths = [node.path for node in case.nodes or ()]
     no_uvm = (

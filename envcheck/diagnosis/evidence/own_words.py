@@ -36,7 +36,7 @@ _WRITTEN = regex(
 )
 """A Dockerfile, a workflow, an environment's file."""
 _DRIVER = regex(
-    r"(?:\bdrivers?|驱动|\bKMD)(?:\s?(?:version|ver\.?|版本号?|程序))*\s{0,2}(?:is|was|at|为|是)?\s{0,2}[:：=(v]{0,2}\s{0,2}"
+    r"(?:\bdrivers?|驱动|\bKMD|\bNVIDIA-SMI)(?:\s?(?:version|ver\.?|版本号?|程序))*\s{0,2}(?:is|was|at|为|是)?\s{0,2}[:：=(v]{0,2}\s{0,2}"
     r"(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)(?![\w-]|\.\d)",
     re.IGNORECASE,
 )

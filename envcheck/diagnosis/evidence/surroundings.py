@@ -53,6 +53,7 @@ _CONTAINER = regex(
     r"|\bdevcontainers/features\b|\bCrashLoopBackOff\b|^Tolerations:\s"
     r"|^\S{1,32} ➜ /workspaces/|\bContainer image Copyright \(c\)"
     r"|\bI have no name!@[0-9a-f]{12}|@autodl-container-[0-9a-f]{6,20}"
+    r"|^(?:lxc|docker|podman|systemd-nspawn)\s{0,4}$"
     r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b",
     re.MULTILINE,
 )
