@@ -226,6 +226,10 @@ GUESSED = (
         '  File "/e/lib/python3.8/site-packages/torchaudio/_extension.py", line 88, in <module>\n    _init()\nOSError',
     ),
     ("EC349", "ImportError: undefined symbol: _ZNK5torch8autograd4Node4nameB5cxx11Ev"),
+    (
+        "EC331",
+        r'Error loading "C:\e\Lib\site-packages\torch\lib\torch_cpu.dll" or one of its dependencies.',
+    ),
     ("EC235", "RuntimeError: HIP error: shared object initialization failed"),
     ("EC316", "RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
     ("EC216", "kernel: NVRM: failed to copy vbios to system memory."),

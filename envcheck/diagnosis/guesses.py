@@ -69,6 +69,7 @@ def _rocm(case: Case) -> object:
 _GUESSES = (
     _Guess("EC305", _where("hint_companion"), say("torchvision or torchaudio may not have been built for this torch")),
     _Guess("EC349", _where("hint_symbol"), say("A compiled package may have been built for another release of torch")),
+    _Guess("EC331", _where("hint_dll"), say("A library that one of torch's DLLs needs may be missing")),
     _Guess("EC235", _where("hint_hip"), say("This build may have no kernels for the AMD GPU")),
     _Guess("EC316", _where("hint_cudnn"), say("Another cuDNN than torch's own may have been loaded")),
     _Guess("EC216", _where("hint_nvrm"), say("The driver may have failed to start the GPU")),

@@ -54,7 +54,8 @@ _WORDS = (
     "|nvidia-dkms|using cpu device|exit status 18|entering sleep state|not defined in file|hip error"
     "|hsa_status_error|hiperror|cudnn_status_|cudnn error|nvrm: |no matching distribution found for torch"
     "|is not a supported wheel|undefined symbol: _zn|cudnn_status_arch_mismatch|the program 'nvidia-smi'"
-    "|nvidia pascal|unsupported sm|status: 403|version `lib|version 'lib"
+    "|nvidia pascal|unsupported sm|status: 403|version `lib|version 'lib|object with static tls"
+    "|or one of its dependencies"
 )
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(
