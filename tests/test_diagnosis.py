@@ -228,7 +228,7 @@ GUESSED = (
     ("EC349", "ImportError: undefined symbol: _ZNK5torch8autograd4Node4nameB5cxx11Ev"),
     (
         "EC331",
-        r'Error loading "C:\e\Lib\site-packages\torch\lib\torch_cpu.dll" or one of its dependencies.',
+        r'Error loading "C:\e\Lib\site-packages\torch\lib\c10_cuda.dll" or one of its dependencies.',
     ),
     ("EC235", "RuntimeError: HIP error: shared object initialization failed"),
     ("EC316", "RuntimeError: cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
