@@ -26,6 +26,26 @@ _AVAILABLE = (
     ),
     regex(rf"\b[Tt]orch {VERSION}(?:,|\s\|)? (?P<what>CUDA)(?: available)? (?P<answer>True|False)\b"),
 )
+_NEEDED = (
+    ("vail", "VAIL", "sable", "可用"),
+    (
+        "CUDA:",
+        "GPU:",
+        "CUDA =",
+        "GPU =",
+        "CUDA=",
+        "GPU=",
+        "CUDA :",
+        "GPU :",
+        "CUDA：",
+        "GPU：",
+        "upport",
+        "tatus",
+        "cceler",
+    ),
+    ("orch ",),
+)
+"""One of them stands in every line that the pattern fits: most lines need not be searched, nor patterns compiled."""
 _NO = regex(r"not |un|dis|no|false|不|否|无", re.IGNORECASE)
 _OTHER_GPU = regex(r"\s{0,2}\((?:mps|xpu|hpu|npu)\)|\b(?:mps|metal)\b", re.IGNORECASE)
 _NOT_SO = regex(r"\b(?:expect|should|must|if|want)\w*\b|应该|期望", re.IGNORECASE)
@@ -58,7 +78,8 @@ def read(page: Page, draft: Draft) -> None:
         _available(line, draft)
         if plain and "one" in line.text and _NONE.search(line.text):
             draft.see("torch.cuda_known", True, line, rank=3)
-        built = _BUILT_FOR.search(line.text) if "orch" in line.text else None
+        asked = "orch" in line.text and ("(" in line.text or "orch C" in line.text or "orch c" in line.text)
+        built = _BUILT_FOR.search(line.text) if asked or "'s" in line.text else None
         if built:
             draft.see("torch.cuda", built["cuda"], line, rank=5)
             draft.see("torch.cuda_known", True, line, rank=5)
@@ -71,8 +92,8 @@ def read(page: Page, draft: Draft) -> None:
 
 
 def _available(line: Line, draft: Draft) -> None:
-    for pattern in _AVAILABLE:
-        found = pattern.search(line.text)
+    for pattern, words in zip(_AVAILABLE, _NEEDED, strict=True):
+        found = pattern.search(line.text) if any(word in line.text for word in words) else None
         if found and not _NOT_SO.search(line.text):
             no = _NO.match(found["answer"]) is not None
             if no or not _OTHER_GPU.search(line.text):
