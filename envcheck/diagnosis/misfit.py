@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from envcheck.catalogue.software import limit
 from envcheck.diagnosis import exhibits
 from envcheck.diagnosis.case import Case
 from envcheck.model.base import Plain
@@ -10,8 +11,6 @@ from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 from envcheck.model.versions import at_least, capability, numbers
 
-_OF_CUDA = regex(r"nvidia-(?:cuda-runtime|cuda-nvrtc)-cu\d{2}\Z|nvidia-cublas-cu12\Z")
-"""Wheels of NVIDIA whose version begins with that of their CUDA."""
 _AMD = regex(r"\b(?:AMD|Radeon|Instinct|gfx\d)")
 Direction = Literal["too_new", "too_old", "fits"]
 
@@ -116,7 +115,8 @@ def _mentioned_cuda(case: Case) -> str | None:
 
 def _cuda_of_wheels(case: Case) -> str | None:
     """The CUDA that NVIDIA's own wheels are of, where there is no torch: CTranslate2, ONNX Runtime."""
-    rows = (one.version for one in case.facts.packages or () if _OF_CUDA.match(one.name) and one.version)
+    names = tuple(limit("wheels_numbered_as_cuda").split())
+    rows = (one.version for one in case.facts.packages or () if one.name.startswith(names) and one.version)
     return next((".".join(version.split(".")[:2]) for version in rows), None)
 
 

@@ -7,10 +7,11 @@ from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA, closed_to_user, refused_to_user
 from envcheck.diagnosis.checks.driver_versions import told_elsewhere
+from envcheck.diagnosis.cpu_build import cpu_build
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.rocm_build import rocm_asked
-from envcheck.diagnosis.torch_build import cpu_build, is_jetson
+from envcheck.diagnosis.torch_build import is_jetson
 from envcheck.model.facts import DeviceNode
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.shell import quote

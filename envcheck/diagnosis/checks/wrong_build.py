@@ -6,18 +6,10 @@ from envcheck.catalogue.remedies import page
 from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.cpu_build import CpuBuild, cpu_build
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.rocm_build import amd_seen, rocm_asked
-from envcheck.diagnosis.torch_build import (
-    CUDA_INDEX,
-    CpuBuild,
-    asked,
-    cpu_build,
-    has_cuda,
-    is_jetson,
-    nvidia_seen,
-    some_build_serves,
-)
+from envcheck.diagnosis.torch_build import CUDA_INDEX, asked, has_cuda, is_jetson, nvidia_seen, some_build_serves
 from envcheck.model.report import CONFIDENCES, Confidence, Evidence, Finding, Fix, Severity
 from envcheck.model.text import Text, say
 

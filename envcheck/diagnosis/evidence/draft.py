@@ -49,14 +49,16 @@ _WORDS = (
     "|basic display|runc null|devicerequests|segmentation fault|sigsegv|memory access fault|amdgpu_get_auth"
     "|/dev/dri/renderd|executable file not found|installed in this system is|xformers was built for"
     "|flashattention only supports|cublas_status_not_supported|] run |step |running in |10060"
-    "|did not match content-length|was not compiled with cuda|not compiled with|returned 35|error 35|error: 35"
+    "|did not match content-length|not compiled with|returned 35|error 35|error: 35"
     "|returned 38|returned 100|cuinit failed|gpu requires reset|fabric state|libnvidia-ml.so.1|nvml.dll|code 43"
     "|nvidia-dkms|using cpu device|exit status 18|entering sleep state|not defined in file|hip error"
     "|hsa_status_error|hiperror|cudnn_status_|cudnn error|nvrm: |no matching distribution found for torch"
     "|is not a supported wheel|undefined symbol: _zn|cudnn_status_arch_mismatch|the program 'nvidia-smi'"
-    "|nvidia pascal|unsupported sm|status: 403|version `lib|version 'lib|object with static tls"
+    "|nvidia pascal|unsupported sm|status: 403|object with static tls"
     "|or one of its dependencies"
 )
+_IMAGE_TAG = regex(r"(?P<version>\d[\w.]{0,20})-cuda(?P<cuda>\d{1,2}\.\d{1,2})[\w.-]{0,40}")
+"""A version as images are named, and as some people write it: 1.0.0-cuda9.0-cudnn7."""
 _TELLING_WORDS = tuple(_WORDS.split("|"))
 _TELLING_FORMS = regex(
     r"could ?n.t|fallen|i?n?stru[czk\u00e7]"
@@ -104,9 +106,10 @@ class Draft:
 
     def see(self, path: str, value: object, line: Line, rank: int = 5) -> None:
         """`value` was read for the fact at `path`; of several, the higher `rank`, then the earlier, is in force."""
-        if path == "torch.version" and "-cuda" in str(value):  # as images and some posts write it: 1.0.0-cuda9.0
-            value, _, cuda = str(value).partition("-cuda")
-            self.see("torch.cuda", ".".join(cuda.split(".")[:2]), line, rank)
+        tagged = _IMAGE_TAG.fullmatch(str(value)) if path == "torch.version" else None
+        if tagged:
+            value = tagged["version"]
+            self.see("torch.cuda", tagged["cuda"], line, rank)
             self.see("torch.cuda_known", True, line, rank)
         seen = self._seen.setdefault(path, []) if value is not None and value != "" else None
         if seen is not None and len(seen) < MAX_SEEN:

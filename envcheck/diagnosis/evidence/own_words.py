@@ -12,7 +12,7 @@ _CARD = regex(
     r"(?: ?(?:Ti SUPER|Ti|SUPER|ti|super))?(?! ?\d)(?: Laptop GPU)?"
     r"|\b(?:NVIDIA )?Tesla [A-Z]\d{1,3}\b|\bNVIDIA [ABHLT]\d{1,3}S?\b"
     r"|\b[ABH]\d{3}(?:-SXM\d?|-PCIE| SXM\d?| PCIe)(?:-\d{2}GB)?\b|\b(?:NVIDIA )?RTX A\d{4}\b"
-    r"|(?<![\w/.-])(?:NVIDIA )?(?:[AH]100|[AH]800|[VP]100|H200|B200|GB200|GH200)(?![\w/.-])"
+    r"|(?<![\w/.-])(?:NVIDIA )?(?:[ABHPV]|GB|GH)[1-9]00(?![\w/.-])"
     r"|\b(?:NVIDIA )?Quadro (?:RTX |[KMP])\d{3,4}\b"
 )
 

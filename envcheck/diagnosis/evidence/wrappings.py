@@ -56,9 +56,14 @@ _STRING = regex(r"""(?<![\w'"\\])b?(?P<quote>['"])(?=(?:\\(?!n).|(?!(?P=quote))[
 _CURLY = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 _ASIDE = frozenset(("stream", "time", "timestamp", "ts", "level", "severity", "logger", "attrs"))
 """What a line of a log in JSON says beside its message."""
-_FEW, _SEVERAL, _DEEP = 3, 5, 3
-_LEFT = _TWO = 2
-"""Columns that stay of an indentation: some readers tell a list by it."""
+_FEW, _SEVERAL = 3, 5
+"""Lines from which on something that stands before all of them is no chance."""
+_TAGS_BEFORE = 3
+"""What stands before one line at most: the time of a runner, a service, a rank."""
+_DEEP, _LEFT = 3, 2
+"""Columns from which on lines stand deep, and those that stay then: some readers tell a list by them."""
+_LINE_FEEDS = 2
+"""Escaped ones that make a line without quotes a text."""
 _LONGEST = 60_000
 
 
@@ -94,7 +99,7 @@ def _services(lines: Told) -> dict[int, int]:
 def _untagged(raw: str) -> Iterator[str]:
     """One line without what stands before or around it; its lines, where it is a text that was written as one."""
     text = raw
-    for _ in range(_FEW):
+    for _ in range(_TAGS_BEFORE):
         match = _TAG.match(text)
         if not match:
             break
@@ -125,7 +130,7 @@ def _spread(text: str) -> list[str] | None:
         else:
             return list(_strings(value))
     opened = _STRING.search(text)
-    if (opened is None or _DRIVE.search(text)) and len(_ESCAPED.findall(text)) < _TWO:
+    if (opened is None or _DRIVE.search(text)) and len(_ESCAPED.findall(text)) < _LINE_FEEDS:
         return None
     if opened is None:
         return _unescaped(text).split("\n")
