@@ -53,6 +53,14 @@ def _when(name: str, fact_of: Callable[[Case], object]) -> Callable[[Case], tupl
     return fits
 
 
+def _bare(case: Case) -> tuple[Evidence, ...]:
+    """CUDA is not available, and nothing tells which build it is, nor that there is no NVIDIA GPU."""
+    if case.build_cuda or case.on_macos or case.has_nvidia is False or case.facts.amd.gpus:
+        return ()
+    asked = (fact("torch.cuda_available", "False", "text"),) if case.cuda_available is False else ()
+    return asked or heard(case.said("hint_no_cuda"), 1)
+
+
 def _where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
     """Fits where that was said."""
 
@@ -73,6 +81,13 @@ _GUESSES = (
     _Guess("EC235", _where("hint_hip"), say("This build may have no kernels for the AMD GPU")),
     _Guess("EC316", _where("hint_cudnn"), say("Another cuDNN than torch's own may have been loaded")),
     _Guess("EC216", _where("hint_nvrm"), say("The driver may have failed to start the GPU")),
+    _Guess("EC307", _where("hint_folder"), say("A folder named torch may hide the installed one")),
+    _Guess("EC308", _where("hint_numpy"), say("This torch may have been built for another generation of NumPy")),
+    _Guess("EC234", _where("hint_hsa"), say("ROCm may not be able to open the AMD GPU")),
+    _Guess("EC320", _where("hint_nvrtc"), say("A library of NVIDIA's wheels may be missing")),
+    _Guess("EC634", _where("hint_download"), say("The download may have broken off")),
+    _Guess("EC212", _where("hint_kernels"), say("The GPU may be newer than this build's libraries")),
+    _Guess("EC216", _where("hint_smi"), say("The driver may have failed to start the GPU")),
     _Guess("EC102", _where("hint_wheel"), say("Most often where only this is said: Python is too new for the wheel")),
     _Guess("EC325", _when("host.jetson", is_jetson), say("This Jetson may have a generic PyTorch wheel")),
     _Guess("EC209", _when("host.wsl", lambda case: case.wsl), say("WSL may not see the driver of Windows")),
@@ -87,4 +102,5 @@ _GUESSES = (
         _when("host.scheduler", lambda case: case.scheduler),
         say("The job may have been given no GPU"),
     ),
+    _Guess("EC301", _bare, say("Most often where only this is said: PyTorch is a build without CUDA")),
 )

@@ -11,6 +11,12 @@ def headline(report: Report) -> Text:
     """The verdict in one sentence."""
     primary = report.primary_finding
     if report.verdict == "problem" and primary is not None:
+        if primary.confidence == "possible":
+            return (
+                say("Possible cause: {code}. What to do stands under it.", code=primary.code)
+                if primary.fixes
+                else say("Possible cause: {code}.", code=primary.code)
+            )
         return (
             say("Problem: {code}. What to do stands under it.", code=primary.code)
             if primary.fixes
