@@ -232,7 +232,7 @@ def _on_windows(case: Case) -> _Found | None:
     tagged = listed is not None and "+" in (listed.version or "")
     if asked(case, CUDA_INDEX) or (tagged and built is False and not asked(case, _PROJECT_INSTALL)):
         return None
-    if built is False and not (_calls_itself_cpu(case) and not asked(case, _PLAIN_INSTALL)):
+    if built is False and not (_calls_itself_cpu(case) and not (asked(case, _PLAIN_INSTALL) or _replaced(case))):
         return ("certain" if listed else "likely"), (*_shown(case), saw("host.os", "windows", "files"))
     if built is None and case.cuda_available is False and listed and not listed.build and not tagged:
         return "likely", (saw("packages[torch]", listed.version or "", "interpreter"), *_small_download(case))
@@ -242,6 +242,12 @@ def _on_windows(case: Case) -> _Found | None:
 def _calls_itself_cpu(case: Case) -> bool:
     """Torch itself says `+cpu`, and no list of packages tells how the installer calls it."""
     return case.pasted and (case.torch_version or "").endswith("+cpu") and package(case, "torch") is None
+
+
+def _replaced(case: Case) -> bool:
+    """Another package's wishes brought a build without CUDA in the place of one with it."""
+    versions = case.facts.sightings.get("torch.version", ())
+    return asked(case, _REQUIREMENTS) is not None and any("+cu" in one.value for one in versions)
 
 
 def _small_download(case: Case) -> tuple[Evidence, ...]:

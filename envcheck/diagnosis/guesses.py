@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.diagnosis.torch_build import is_jetson
+from envcheck.diagnosis.torch_build import asked, is_jetson
 from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding
@@ -14,6 +14,13 @@ from envcheck.model.text import Text, say
 _NO = r"(?:\b[Nn]o\b|\bnot\b|(?<!\.)[Ee]rror|[Ff]ail|[Cc]annot|[Uu]nable|[Uu]navailable)"
 _OF = r"(?:CUDA|GPU|HIP|cuda|nvidia|NVIDIA)"
 _OF_GPUS = regex(rf"{_OF}[^\n]{{0,60}}{_NO}|{_NO}[^\n]{{0,60}}{_OF}(?! device = cuda)")
+
+
+_CONDA = regex(
+    r"[\\/](?:ana|mini)?conda\d?[\\/]|[\\/](?:mini|mamba)forge\d?[\\/]|\bconda (?:activate|env|install|create)\b"
+)
+_PIP_INSTALL = regex(r"\bpip3? install\b[^\n]{0,200}\btorch\b")
+_ROCM_WORD = regex(r"(?i)[\s#=_./-]rocm\b")
 
 
 class _Guess(Plain, frozen=True):
@@ -61,6 +68,16 @@ def _bare(case: Case) -> tuple[Evidence, ...]:
     return asked or heard(case.said("hint_no_cuda"), 1)
 
 
+def _bare_in_conda(case: Case) -> tuple[Evidence, ...]:
+    """The same in an environment of conda; a release without a tag is conda's or has CUDA."""
+    version = case.torch_version or ""
+    if "+" in version or case.facts.host.os == "windows" or asked(case, _PIP_INSTALL):
+        return ()
+    shown = _bare(case)
+    place = next((one for one in case.facts.messages if _CONDA.search(one.text)), None)
+    return (*shown, fact("messages", place.text[:160], place.look, place.where)) if shown and place else ()
+
+
 def _where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
     """Fits where that was said."""
 
@@ -68,6 +85,12 @@ def _where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
         return heard(case.said(signature), 1)
 
     return fits
+
+
+def _rocm_wanted(case: Case) -> tuple[Evidence, ...]:
+    """A command that speaks of ROCm before a CUDA build's start failed."""
+    line = asked(case, _ROCM_WORD) if case.said("hint_cuda_init") else None
+    return (fact("messages", line, "text"),) if line else ()
 
 
 def _rocm(case: Case) -> object:
@@ -86,6 +109,7 @@ _GUESSES = (
     _Guess("EC234", _where("hint_hsa"), say("ROCm may not be able to open the AMD GPU")),
     _Guess("EC320", _where("hint_nvrtc"), say("A library of NVIDIA's wheels may be missing")),
     _Guess("EC634", _where("hint_download"), say("The download may have broken off")),
+    _Guess("EC326", _rocm_wanted, say("A build without ROCm may have been installed for an AMD GPU")),
     _Guess("EC212", _where("hint_kernels"), say("The GPU may be newer than this build's libraries")),
     _Guess("EC216", _where("hint_smi"), say("The driver may have failed to start the GPU")),
     _Guess("EC102", _where("hint_wheel"), say("Most often where only this is said: Python is too new for the wheel")),
@@ -101,6 +125,9 @@ _GUESSES = (
         "EC240",
         _when("host.scheduler", lambda case: case.scheduler),
         say("The job may have been given no GPU"),
+    ),
+    _Guess(
+        "EC323", _bare_in_conda, say("Most often where only this is said of a conda environment: a build without CUDA")
     ),
     _Guess("EC301", _bare, say("Most often where only this is said: PyTorch is a build without CUDA")),
 )

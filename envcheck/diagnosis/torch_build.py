@@ -84,7 +84,9 @@ def conda_cpu_packages(case: Case) -> tuple[Evidence, ...]:
     """Packages of conda that make or mark a CPU build."""
     shown = []
     for one in conda_packages(case):
-        cpu_torch = one.name in ("pytorch", "pytorch-cpu", "libtorch") and _CONDA_CPU.search(one.build or "")
+        cpu_torch = one.name in ("pytorch", "pytorch-cpu", "libtorch", "torchvision") and _CONDA_CPU.search(
+            one.build or ""
+        )
         if cpu_torch or one.name == "cpuonly" or (one.name in _CONDA_SWITCHES and "cpu" in (one.build or "")):
             words = (one.name, one.version, one.build, one.channel)
             shown.append(saw(f"packages[{one.name}]", " ".join(word for word in words if word), "interpreter"))

@@ -11,8 +11,9 @@ from envcheck.diagnosis.cpu_build import cpu_build
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
 from envcheck.diagnosis.rocm_build import rocm_asked
-from envcheck.diagnosis.torch_build import is_jetson
+from envcheck.diagnosis.torch_build import asked, is_jetson
 from envcheck.model.facts import DeviceNode
+from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding, Fix, Severity
 from envcheck.model.shell import quote
 from envcheck.model.text import Text, say
@@ -31,6 +32,7 @@ def _gpu_nodes(case: Case) -> tuple[DeviceNode, ...]:
     return tuple(node for node in case.nodes or () if node.path.removeprefix("/dev/nvidia").isdigit())
 
 
+_GIVEN = regex(r"\s--gpus\b|--runtime[= ]nvidia\b")
 _MISSED = ("driver_missing", "no_cuda_gpus", "smi_absent", "no_device_nodes", "no_platform")
 
 
@@ -129,7 +131,9 @@ def _no_devices(case: Case) -> Said:
 
 def _board_without_libraries(case: Case) -> Said:
     """NVIDIA's runtime brings the CUDA libraries of a Jetson board into its containers; without it they are missing."""
-    return case.said("nvidia_libs_missing") if case.in_container and is_jetson(case) else ()
+    if not case.in_container or not is_jetson(case) or asked(case, _GIVEN):
+        return ()
+    return case.said("nvidia_libs_missing")
 
 
 def _missed(case: Case) -> Said:

@@ -84,6 +84,7 @@ def index_tag_missing(this: Check, case: Case) -> Iterator[Finding]:
         _no_conda_tag,
         _rocm_index_lacks,
         _other_tag,
+        _never_tagged,
     )
     absent = next((found for look in looks if (found := look(case)) is not None), None)
     if absent is not None:
@@ -141,6 +142,22 @@ def _no_conda_tag(case: Case) -> _Absent | None:
         return None
     name, version = said[0][1]["name"], said[0][1]["version"]
     return say("conda's channels have no {name} {version}", name=name, version=version), said, "likely"
+
+
+def _never_tagged(case: Case) -> _Absent | None:
+    """A command that pins a build with a tag which no index has for this release, and nothing else was pasted."""
+    said = case.facts.messages
+    quiet = case.pasted and not case.torch_version and case.cuda_available is None
+    if not quiet or any(one.kind == "error" for one in said):
+        return None
+    system = case.facts.host.os or "linux"
+    for message in said:
+        found = _TAGGED.search(message.text) if message.kind == "command" and _INDEX.search(message.text) else None
+        release = numbers(found["torch"].partition("==")[2].partition("+")[0]) if found else ()
+        rows = [one for one in case.catalogue.builds() if numbers(one.torch) == release and one.os == system]
+        if found and rows and not any(one.variant == found["tag"] and one.index for one in rows):
+            return say("The index has no {asked}", asked=found["torch"]), ((message, {}),), "possible"
+    return None
 
 
 def _other_tag(case: Case) -> _Absent | None:

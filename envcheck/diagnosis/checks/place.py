@@ -167,6 +167,8 @@ def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
     elsewhere = _fails_elsewhere(case)
     if {one.value for one in answers} != {"True", "False"} and not elsewhere:
         return
+    if _replaced(case):
+        return
     code = "import os, sys, torch; print(sys.executable, torch.__file__, os.environ.get('CUDA_VISIBLE_DEVICES'))"
     yield this.finding(
         say("CUDA works in one place and not in the other"),
@@ -180,12 +182,27 @@ def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
+def _only_asked(case: Case) -> bool:
+    """Whether nothing but the answer of `torch.cuda.is_available()` speaks for CUDA."""
+    return any("cuda.is_available()" in one.text for one in case.facts.messages) and not any(
+        "device='cuda" in one.text for one in case.facts.messages
+    )
+
+
+def _replaced(case: Case) -> bool:
+    """A build with CUDA was there, and one without it came in its place."""
+    versions = case.facts.sightings.get("torch.version", ())
+    return (case.torch_version or "").endswith("+cpu") and any("+cu" in one.value for one in versions)
+
+
 def _fails_elsewhere(case: Case) -> Said:
     """A text that shows CUDA at work, and a program whose torch has none or is not there."""
     if not case.pasted:
         return ()
     cards = case.facts.sightings.get("nvidia.gpus", ())
     works = case.cuda_available or (case.build_kind == "cuda" and case.facts.torch.imported and bool(cards))
+    if case.cuda_available and not (cards or case.torch_version or case.listed) and _only_asked(case):
+        return ()  # what answered is not known: which Python the program runs is the question
     missed = case.said("not_compiled_with_cuda") or case.said("no_module_torch")
     return missed if works and not case.said("build_isolation") else ()
 

@@ -35,7 +35,7 @@ _IN_WSL = (
     "wsl-driver",
     cause="wsl_driver",
     needs=("wsl",),
-    hears=("wsl_driver", "wsl_named_symbol", "wsl_one", "access_blocked"),
+    hears=("wsl_driver", "wsl_named_symbol", "wsl_one", "access_blocked", "cudnn_without_libcuda"),
     explains=(*NO_CUDA, "EC202", "EC206", "EC213", "EC216", "EC222", "EC227", "EC233", "EC408"),
 )
 def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
@@ -102,7 +102,8 @@ def _partly_broken(case: Case) -> Said:
         gpu.compute_mode in (None, "default") for gpu in case.listed or ()
     )  # then nobody keeps the GPU to himself
     unlinked = case.said("wsl_libcuda_link") or (shared and case.said("exclusive_mode")) or () if case.wsl else ()
-    return unlinked or (case.said("wsl_named_symbol") if case.facts.host.os != "windows" else ())
+    unnumbered = case.said("cudnn_without_libcuda") if case.pasted and not case.in_container else ()
+    return unlinked or ((case.said("wsl_named_symbol") or unnumbered) if case.facts.host.os != "windows" else ())
 
 
 def _first_wsl(case: Case) -> str | None:

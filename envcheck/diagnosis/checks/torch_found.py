@@ -108,11 +108,19 @@ def other_interpreter(this: Check, case: Case) -> Iterator[Finding]:
         )
         return
     gone = case.said("cuda_build_uninstalled") or case.said("cuda_build_replaced")
-    apart = case.said("not_compiled_with_cuda") if case.pasted and case.build_kind == "cuda" and not gone else ()
+    works = case.build_kind == "cuda" or case.cuda_available
+    apart = case.said("not_compiled_with_cuda") if case.pasted and works and not gone else ()
     if apart:
         yield this.finding(
-            say("pip installed a torch with CUDA, and the program runs one without: pip serves another Python"),
-            evidence=(*heard(apart, 1), fact("torch.version", case.torch_version, case.facts.torch.look)),
+            say("pip installed a torch with CUDA, and the program runs one without: pip serves another Python")
+            if case.torch_version
+            else say("CUDA works in one Python, and the program runs another"),
+            evidence=(
+                *heard(apart, 1),
+                fact("torch.version", case.torch_version, case.facts.torch.look)
+                if case.torch_version
+                else fact("torch.cuda_available", "True", case.facts.torch.look),
+            ),
             fixes=_same_interpreter(case),
             confidence="likely",
         )

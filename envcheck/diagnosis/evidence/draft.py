@@ -55,7 +55,7 @@ _WORDS = (
     "|hsa_status_error|hiperror|cudnn_status_|cudnn error|nvrm: |no matching distribution found for torch"
     "|is not a supported wheel|undefined symbol: _zn|cudnn_status_arch_mismatch|the program 'nvidia-smi'"
     "|nvidia pascal|unsupported sm|status: 403|object with static tls"
-    "|or one of its dependencies"
+    "|or one of its dependencies|in <module>|sent code 132"
 )
 _IMAGE_TAG = regex(r"(?P<version>\d[\w.]{0,20})-cuda(?P<cuda>\d{1,2}\.\d{1,2})[\w.-]{0,40}")
 """A version as images are named, and as some people write it: 1.0.0-cuda9.0-cudnn7."""
@@ -80,6 +80,10 @@ _FAILED = regex(
     r"|错误|失败|非法|核心已转储|エラー|コアダンプ|오류|ошибка|fehler",
     re.IGNORECASE,
 )
+
+
+_TURNS = frozenset(("torch.version", "torch.cuda_available", "torch.cuda"))
+"""Facts of which the last stands where a build with CUDA was replaced by one without."""
 
 
 class _Seen(Plain, frozen=True):
@@ -180,7 +184,16 @@ class Draft:
             )
 
     def _ranked(self, path: str) -> list[_Seen]:
-        return sorted(self._seen.get(path, ()), key=lambda seen: -seen.rank)
+        ranked = sorted(self._seen.get(path, ()), key=lambda seen: -seen.rank)
+        if path in _TURNS and len(ranked) > 1 and self._turned_to_cpu():
+            last = [one for one in ranked if one.rank == ranked[0].rank][-1]
+            ranked = [last, *(one for one in ranked if one is not last)]
+        return ranked
+
+    def _turned_to_cpu(self) -> bool:
+        """Whether a build with CUDA was shown first and one without it last: what was installed between counts."""
+        versions = [str(one.value) for one in self._seen.get("torch.version", ())]
+        return versions[-1:] != [] and versions[-1].endswith("+cpu") and any("+cu" in one for one in versions[:-1])
 
     def facts(self, page: Page) -> Facts:
         """Freeze. Contradictions stay visible in `sightings`."""

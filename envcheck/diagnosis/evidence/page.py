@@ -9,8 +9,9 @@ from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.unbroken import unbroken
 
-_BUILDKIT = regex(r"^#\d{1,3} (?:\d{1,5}\.\d{1,3} |\[[^\]\n]{1,40}\] RUN (?P<command>(?=\S)))")
+_BUILDKIT = regex(r"^\s{0,12}#\d{1,3} (?:\d{1,5}\.\d{1,3} |\[[^\]\n]{1,40}\] RUN (?P<command>(?=\S)))")
 """What docker build puts before each line of a step, and before the step's command."""
+_BUILT = regex(r"^\s{0,12}#\d{1,3} \d{1,5}\.\d{1,3} \S")
 _HEADING = regex(
     r"#{2,5} (?P<key>(?:[\w ]{0,24}\b)?(?:version|driver|GPU|OS|operating system|platform|python|(?:py)?torch|CUDA"
     r"|graphics card|model|系统|显卡|驱动|版本)\b[\w ]{0,12})[?:*]{0,2}$",
@@ -34,7 +35,7 @@ _PROMPT = regex(
 )
 _PROGRAM = regex(
     r"^\s{0,12}(?:[!#%]\s?|\+{1,3} )?(?P<command>(?:[A-Z][A-Z0-9_]{2,40}=\S{0,200}\s+)*(?:sudo\s+(?:-\w+\s+)*)?"
-    r"(?:(?:python|py|python3(?:\.\d+)?|python\.exe)\s+-"
+    r"(?:(?:[\w.:\\-]{0,120}\\)?(?:python|py|python3(?:\.\d+)?|python\.exe)\s+-"
     r"|pip3?(?:\.\d+)?\s+(?:install|uninstall|download|list|show|config|cache)\b"
     r"|(?:conda|mamba|micromamba)\s+(?:install|create|update|config|env|list|info|remove)\b"
     r"|uv\s+(?:pip|add|sync|venv|run)\b|pixi\s+(?:add|install|run)\b|poetry\s+(?:add|install|run)\b"
@@ -102,7 +103,7 @@ class Page:
     def __init__(self, lines: list[Line], *, composed: Line | None = None) -> None:
         self.lines = lines
         self.composed = composed
-        """The first line that docker compose logged, with the name of a service in front that is gone."""
+        """The first line that docker compose or docker build logged: what stood in front of it is gone."""
         self._taken: set[tuple[int, int]] = set()
         self._denied: set[tuple[int, int]] = set()
         self.text = "\n".join(line.text for line in lines if line.text.strip())
@@ -150,7 +151,8 @@ def page_of(text: str) -> Page:
         told = told[:FIRST] + told[-LAST:]
     unwrapped = Unwrapped(told)
     lines = list(_under_headings(_numbered(unwrapped.told)))
-    composed = next((line for line in lines if line.number == unwrapped.composed), None)
+    built = next((number for number, raw in told if "#" in raw[:16] and _BUILT.match(raw)), None)
+    composed = next((line for line in lines if line.number in (unwrapped.composed, built)), None)
     return Page(lines, composed=composed)
 
 
@@ -237,7 +239,7 @@ def _plain(raw: str) -> str:
         text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
         # The way homes are written there tells the system.
         text = _NAMED_HOME.sub(lambda found: (found["homes"] or found["windows"]) + "user", text)
-    if text.startswith("#"):
+    if "#" in text[:16]:
         text = _BUILDKIT.sub(r"\g<command>", text)
     text = _ENTRY.sub(r"\g<key>: \g<value>", _BANNER.sub("", text))
     if "(e.g" in text:  # a form that was filled in keeps its hints

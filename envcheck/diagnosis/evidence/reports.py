@@ -30,7 +30,7 @@ _ROCM_SMI = regex(
     r"^\s{0,8}GPU\[(?P<index>\d{1,2})\]\s{0,8}: \s{0,4}(?:Device Name|Card [Ss]eries|Card SKU Name):\s{1,8}"
     r"(?P<name>\S.{2,60}?)\s*$"
 )
-_GPU_TYPE = regex(r"^\s{0,8}[-*]\s+GPU type\s*:\s*(?P<name>\S.{2,60}?)\s*$")
+_GPU_TYPE = regex(r"^\s{0,8}(?:[-*]\s+)?GPU type\s*:\s*(?P<name>\S.{2,60}?)\s*$")
 _LIGHTNING = regex(
     r"^\s{0,8}[-*]\s+(?P<key>available|pytorch_version|torch|version|python|system|processor)\s*:\s+(?P<value>\S{1,60})"
 )

@@ -70,6 +70,8 @@ _CUDA_OF_CONDA = regex(r"^\s{4,60}__cuda=(?P<version>\d{1,2}\.\d{1,2})(?:=\d+)?\
 """The driver's CUDA, as conda info tells it."""
 _MODULE_ASKED = regex(r"\bmodinfo (?:-F version nvidia|nvidia -F version)\s*$")
 _MODULE_VERSION = regex(r"^\s{0,4}(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)\s*$")
+_CPU_FLAGS = regex(r"^\s{0,8}[Ff]lags\s{0,20}:\s{1,40}(?P<flags>fpu [\w ]{80,4000})")
+_VECTOR = ("sse4_2", "avx", "f16c", "fma", "avx2", "avx512f")
 MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
 
@@ -93,6 +95,7 @@ def read(page: Page, draft: Draft) -> None:
         _driver(line, draft)
         _os(line, draft)
         _modules(line, draft)
+        _processor(line, draft)
         _amd(line, draft)
         package = _DPKG.match(line.text)
         if package and package["state"] == "ii" and len(packages) < MAX_PACKAGES:
@@ -182,6 +185,14 @@ def _of_uv(line: Line, draft: Draft) -> None:
         draft.see("host.os", found["system"], line, rank=5)
         draft.see("host.machine", found["machine"], line)
         draft.see("python.libc", {"gnu": "glibc", "musl": "musl"}.get(found["libc"]), line)
+
+
+def _processor(line: Line, draft: Draft) -> None:
+    """The instructions that a processor knows, as /proc/cpuinfo and lscpu list them."""
+    flags = _CPU_FLAGS.match(line.text)
+    if flags:
+        known = set(flags["flags"].split())
+        draft.see("host.cpu_flags", tuple(flag for flag in _VECTOR if flag in known) or ("-",), line)
 
 
 def _modules(line: Line, draft: Draft) -> None:

@@ -24,7 +24,7 @@ _UV_PYTHON = regex(r"`cpython-(?P<version>3\.\d{1,2}\.\d{1,2})-(?P<os>windows|li
 _PYENV = regex(
     r"[\\/]versions[\\/](?P<version>3\.\d{1,2}\.\d{1,2})[\\/](?:bin[\\/])?python(?:3[\d.]{0,5})?(?:\.exe)?(?![\w.])"
 )
-_DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<]|\[WinError \d+\]|\.dll\b")
+_DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<.]|\\python\.exe\b|\[WinError \d+\]|\.dll\b")
 _TOOLS_OWN = regex(r"/pipx/(?:venvs|shared)/|/uv/tools/|/pypoetry/|/\.poetry/|/poetry/(?:core|installation)/")
 _TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
 _PYTHON_BANNER = regex(

@@ -56,6 +56,9 @@ _STRING = regex(r"""(?<![\w'"\\])b?(?P<quote>['"])(?=(?:\\(?!n).|(?!(?P=quote))[
 _CURLY = str.maketrans("\u2018\u2019\u201c\u201d", "''\"\"")
 _ASIDE = frozenset(("stream", "time", "timestamp", "ts", "level", "severity", "logger", "attrs"))
 """What a line of a log in JSON says beside its message."""
+_SIGNS = (("`", "`", 1), ("**", "**", 1), ("- ", "", 4), ("* ", "", 4))
+"""Markdown's signs around each line: what opens it, what closes it, and how many such lines are no chance."""
+_PAIR = regex(r"[-*] [\w`(][\w `().-]{1,60}:\s")
 _FEW, _SEVERAL = 3, 5
 """Lines from which on something that stands before all of them is no chance."""
 _TAGS_BEFORE = 3
@@ -73,6 +76,7 @@ class Unwrapped:
     def __init__(self, told: Sequence[tuple[int, str]]) -> None:
         lines = [(number, raw if raw.isascii() else raw.translate(_CURLY)) for number, raw in told]
         lines = [(number, _QUOTE.sub("", _ANSI.sub("", raw) if "\x1b" in raw else raw)) for number, raw in lines]
+        lines = _unmarked(lines)
         lines = [(number, text) for number, raw in _single_spaced(lines) for text in _untagged(raw)]
         services = _services(lines)
         self.composed = lines[min(services)][0] if services else None
@@ -80,6 +84,23 @@ class Unwrapped:
             number, text = lines[at]
             lines[at] = number, next(_untagged(text[end:]))
         self.told: Told = list(_dedented(_bare(paragraph) for paragraph in _paragraphs(lines)))
+
+
+def _unmarked(lines: Told) -> Told:
+    """The lines, where every one stands as code, in bold or as an item of a list, without those signs."""
+    said = [text.strip() for _, text in lines if text and not text.isspace()]
+    for sign, closing, few in _SIGNS:
+        if len(said) >= few and all(
+            one.startswith(sign) and one.endswith(closing) and len(one) > len(sign) + len(closing) for one in said
+        ):
+            cut = len(closing)
+            if not cut and 2 * sum(_PAIR.match(one) is not None for one in said) > len(said):
+                return lines  # reports have such items themselves, and their readers know them
+            return [
+                (number, bare[len(sign) : len(bare) - cut] if (bare := text.strip()) else text)
+                for number, text in lines
+            ]
+    return lines
 
 
 def _single_spaced(lines: Told) -> Told:
