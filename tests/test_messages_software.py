@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import pytest
@@ -47,6 +48,24 @@ def test_not_heard(sample: dict[str, Any]) -> None:
 def test_a_message_may_be_wrapped_anywhere_between_words() -> None:
     text = "The detected CUDA version (12.8)\nmismatches the version that was used to\ncompile PyTorch (11.8)"
     assert heard(text)["nvcc_mismatch_build"] == {"nvcc": "12.8", "built": "11.8"}
+
+
+@pytest.mark.parametrize("width", [40, 60])
+@pytest.mark.parametrize("hanging", ["", "    ", " " * 9])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("not_compiled_with_cuda", "AssertionError while the model was loaded: Torch not compiled with CUDA enabled"),
+        ("numpy2_abi", "A module that was compiled using NumPy 1.x cannot be run in NumPy 2.1.3 as it may crash."),
+        ("torchvision_mismatch", "RuntimeError: Couldn't load custom C++ ops. This can happen if they do not fit"),
+        (
+            "torchvision_mismatch",
+            "torchvision 0.26.0 requires torch==2.11.0, but you have torch 2.12.0 which is incompatible.",
+        ),
+    ],
+)
+def test_a_console_may_have_broken_the_lines(name: str, text: str, hanging: str, width: int) -> None:
+    assert name in heard("\n".join(wrap(text, width, subsequent_indent=hanging)))
 
 
 def test_every_signature_has_a_sample() -> None:

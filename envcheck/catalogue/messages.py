@@ -48,6 +48,11 @@ class Signatures(Value, frozen=True, kw_only=True):
     signature: tuple[Signature, ...] = ()
 
 
+_WRAP = re.compile(r"\s+")
+_SPACE = re.compile(r"(?P<kept>\\.|\[(?:\\.|[^\]\\])+\]| [?*+{])| ")
+_BREAK = r"\s{1,14}"
+
+
 class Groups(dict[str, str]):
     """The named groups of a match that took part, and in `matched` the text that was recognised."""
 
@@ -66,24 +71,30 @@ def recognise(
     known: Sequence[Signature], said: Iterable[Message]
 ) -> dict[str, tuple[tuple[Message, dict[str, str]], ...]]:
     """Signature id -> messages that match it, in the order they were said, each with the named groups found."""
+    messages = [(message, _forms(message.text[:CAP])) for message in said]
+    page = "\0".join(folded for _, forms in messages for _, folded in forms)
+    # Of some hundred signatures a page has the words of a few.
+    words = ((one, tuple(word for word in map(str.casefold, one.contains) if word in page)) for one in known)
+    likely = [(one, there) for one, there in words if there or not one.contains]
     found: dict[str, list[tuple[Message, dict[str, str]]]] = {}
-    for message in said:
-        text = message.text[:CAP]
-        whole = "\n".join(line for _, line in unbroken(text.split("\n"))) if "\n" in text else text
-        forms = [(form, form.casefold()) for form in dict.fromkeys((whole, text))]
-        for one in known:
-            hits = [hit for form, folded in forms if (hit := _match(one, message.kind, form, folded)) is not None]
-            groups = max(hits, key=len, default=None)
+    for message, forms in messages:
+        for one, there in likely:
+            if one.kinds and message.kind not in one.kinds:
+                continue
+            near = [form for form, folded in forms if not there or any(word in folded for word in there)]
+            groups = max((hit for form in near if (hit := _match(one, form)) is not None), key=len, default=None)
             if groups is not None and not any(seen is message for seen, _ in found.get(one.id, ())):
                 found.setdefault(one.id, []).append((message, groups))
     return {name: tuple(matches) for name, matches in found.items()}
 
 
-def _match(one: Signature, kind: str, text: str, folded: str) -> dict[str, str] | None:
-    if one.kinds and kind not in one.kinds:
-        return None
-    if one.contains and not any(word.casefold() in folded for word in one.contains):
-        return None
+def _forms(text: str) -> list[tuple[str, str]]:
+    """The text, and what it was before a window broke its lines, each with the form in which words are looked for."""
+    whole = "\n".join(line for _, line in unbroken(text.split("\n"))) if "\n" in text else text
+    return [(form, _folded(form)) for form in dict.fromkeys((whole, text))]
+
+
+def _match(one: Signature, text: str) -> dict[str, str] | None:
     hits = (_compiled(pattern).search(text) for pattern in one.patterns)
     hit = next((hit for hit in hits if hit is not None), None)
     if hit is None:
@@ -93,6 +104,17 @@ def _match(one: Signature, kind: str, text: str, folded: str) -> dict[str, str] 
     return groups
 
 
+def _folded(text: str) -> str:
+    """The text in which a signature's words are looked for: in lower case, also where a line ends between them."""
+    folded = text.casefold()
+    return f"{folded}\n{_WRAP.sub(' ', folded)}" if "\n" in folded else folded
+
+
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE | re.MULTILINE)
+    """The pattern, in which a space also stands for the end of a line that a terminal broke there."""
+    flags = re.IGNORECASE | re.MULTILINE
+    try:
+        return re.compile(_SPACE.sub(lambda found: found["kept"] or _BREAK, pattern), flags)
+    except re.error:  # a look behind has a width
+        return re.compile(pattern, flags)

@@ -28,7 +28,7 @@ _CONDA_PLACE = regex(
 )
 _CONDA_INSTALL = regex(r"\b(?:conda|mamba|micromamba)\s+(?:install|create)\b.*\s\"?pytorch(?![\w-])")
 _CONDA_FILE = regex(r"\b(?:conda|mamba|micromamba)\s+(?:env\s+)?(?:create|update)\b.*\s(?:-f|--file)[\s=]\S+\.ya?ml\b")
-_CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
+CONDA_PINS_CUDA = regex(r"pytorch-cuda|pytorch-gpu|cuda-version|\*?cuda\*?_|=\*?cuda|gpu_")
 
 
 class CpuBuild(Plain, frozen=True):
@@ -153,7 +153,7 @@ def _conda_command(case: Case) -> _Found | None:
             continue
         if has_cuda(case) is False and not case.torch_version and _CONDA_FILE.search(command):
             return "possible", (saw("messages", command, said.look, said.where),)
-        if _CONDA_INSTALL.search(command) and (has_cuda(case) is False or not _CONDA_PINS_CUDA.search(command)):
+        if _CONDA_INSTALL.search(command) and (has_cuda(case) is False or not CONDA_PINS_CUDA.search(command)):
             wanted = "cudatoolkit" in command or case.cuda_available is False or has_cuda(case) is False
             if wanted:
                 return ("likely" if has_cuda(case) is False else "possible"), (
@@ -315,7 +315,7 @@ def _pip(case: Case) -> _Found | None:
     # A bare complaint tells that the build has no CUDA, not how it came: conda, a cache, Windows, Arm and macOS all do.
     bare = case.pasted and case.torch_version is None and not case.packages
     # On Windows the wheel of the default index calls itself +cpu, too.
-    either = _calls_itself_cpu(case) and case.facts.host.os == "windows" and not asked(case, _CPU_INDEX)
+    either = _calls_itself_cpu(case) and case.facts.host.os in ("windows", None) and not asked(case, _CPU_INDEX)
     return ("possible" if bare or either else "certain"), (*_shown(case), *heard(case.said("already_satisfied"), 1))
 
 

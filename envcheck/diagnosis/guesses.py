@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
+from envcheck.diagnosis.cpu_build import CONDA_PINS_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
-from envcheck.diagnosis.torch_build import asked, is_jetson
+from envcheck.diagnosis.torch_build import CUDA_INDEX, asked, is_jetson
 from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.report import Evidence, Finding
 from envcheck.model.text import Text, say
+from envcheck.model.versions import numbers
 
 _NO = r"(?:\b[Nn]o\b|\bnot\b|(?<!\.)[Ee]rror|[Ff]ail|[Cc]annot|[Uu]nable|[Uu]navailable)"
 _OF = r"(?:CUDA|GPU|HIP|cuda|nvidia|NVIDIA)"
@@ -64,8 +66,26 @@ def _bare(case: Case) -> tuple[Evidence, ...]:
     """CUDA is not available, and nothing tells which build it is, nor that there is no NVIDIA GPU."""
     if case.build_cuda or case.on_macos or case.has_nvidia is False or case.facts.amd.gpus:
         return ()
-    asked = (fact("torch.cuda_available", "False", "text"),) if case.cuda_available is False else ()
-    return asked or heard(case.said("hint_no_cuda"), 1)
+    if asked(case, CUDA_INDEX) or asked(case, CONDA_PINS_CUDA):
+        return ()
+    answer = (fact("torch.cuda_available", "False", "text"),) if case.cuda_available is False else ()
+    return answer or heard(case.said("hint_no_cuda"), 1)
+
+
+_BEHIND = 2
+"""Generations of CUDA by which a driver is old for whatever a plain install brings."""
+
+
+def _old_driver(case: Case) -> tuple[Evidence, ...]:
+    """CUDA is not available below a driver of long ago, nothing tells the build, and a plain install has CUDA here."""
+    version = case.driver_version
+    if not version or case.cuda_available is not False or case.build_cuda or case.facts.host.os not in ("linux", None):
+        return ()
+    own = case.catalogue.cuda_of_driver(version, "linux")
+    plain = [one.cuda for one in case.catalogue.builds() if one.os == "linux" and one.on_default_index and one.cuda]
+    newest = max((numbers(cuda)[0] for cuda in plain), default=0)
+    old = own is not None and numbers(own)[0] + _BEHIND <= newest
+    return (fact("nvidia.driver_version", version, "text"),) if old else ()
 
 
 def _bare_in_conda(case: Case) -> tuple[Evidence, ...]:
@@ -126,6 +146,7 @@ _GUESSES = (
         _when("host.scheduler", lambda case: case.scheduler),
         say("The job may have been given no GPU"),
     ),
+    _Guess("EC206", _old_driver, say("The driver is older than what PyTorch's builds of today need")),
     _Guess(
         "EC323", _bare_in_conda, say("Most often where only this is said of a conda environment: a build without CUDA")
     ),

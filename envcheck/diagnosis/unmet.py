@@ -150,6 +150,8 @@ def _reason(one: Unmet, case: Machine) -> Reason | None:
     blame = _system_to_blame(one, case)
     if blame is not None:
         return Reason(blame, one, "certain")
+    if _served_without_tags(one, case):
+        return Reason("no_cuda_on_macos", one, "likely")
     wanted = [build for build in case.builds_here if _is_wanted(build, one)]
     python = _python_of(case)
     if python is not None and wanted:
@@ -168,6 +170,24 @@ def _system_to_blame(one: Unmet, case: Machine) -> Blame | None:
     if _is_musl(case):
         return "musl"
     return "macos_x86_64_ended" if _past_intel_macs(one, case) else None
+
+
+_PAGE = regex(
+    r"Looking in links:[^\n]{0,200}torch_stable\.html|Looking in indexes:[^\n]{0,400}/whl/cu\d{2,3}\b"
+    r"|\binstall\b[^\n]{0,300}\+cu[^\n]{0,300}\s(?:-f|--find-links)[ =]\S{0,80}torch_stable\.html"
+)
+"""What shows that PyTorch's own page was asked for wheels."""
+
+
+def _served_without_tags(one: Unmet, case: Machine) -> bool:
+    """Whether PyTorch's own page was asked and offered plain versions alone: so it is for systems without CUDA."""
+    host, local = case.facts.host, one.local or ""
+    if not case.pasted or host.os is not None or host.machine == "aarch64" or not local.startswith("cu"):
+        return False
+    plain = one.asked in one.offered and not any("+" in version for version in one.offered)
+    rows = [build for build in case.catalogue.builds() if numbers(build.torch) == numbers(one.asked or "")]
+    made = any(build.variant == local and build.index for build in rows)
+    return plain and made and any(_PAGE.search(message.text) for message in case.facts.messages)
 
 
 def _is_musl(case: Machine) -> bool:

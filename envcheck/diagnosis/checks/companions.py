@@ -119,7 +119,7 @@ def _put_right(case: Case, name: str) -> tuple[Fix, ...]:
     "EC305",
     "family-mismatch",
     cause="torchvision_mismatch",
-    explains=("EC348",),
+    explains=("EC331", "EC348"),
     needs=("packages",),
     hears=("torchvision_mismatch",),
 )

@@ -106,7 +106,7 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
         evidence=(*heard(told), *lacking),
         fixes=fixes,
         severity="error" if told else _WISH.get(case.build_kind, "info"),
-        confidence="certain" if lacking else "likely",
+        confidence="certain" if lacking else "possible" if case.pasted and asked(case, _GIVEN) else "likely",
     )
 
 

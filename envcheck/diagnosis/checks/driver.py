@@ -126,7 +126,14 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
     sure: Confidence = "certain" if bare else "possible"
     torch_alone = bool(told) and all("no NVIDIA driver" in message.text for message, _ in told)
     alone = torch_alone and case.has_nvidia is None and not case.said("smi_absent") and case.facts.host.os is None
-    if case.pasted and not bare and not alone and not case.said("container_words"):  # a container lacks what a host has
+    signs = (
+        bool(case.said("driver_missing")),
+        bool(case.said("smi_absent")),
+        bool(case.nvidia_pci),
+        case.facts.host.os_name is not None or case.facts.host.os == "windows",
+    )
+    # A container lacks what a host has, and one sign alone tells them not apart.
+    if case.pasted and not bare and not alone and sum(signs) > 1 and not case.said("container_words"):
         sure = "likely"
     yield this.finding(
         say("There is an NVIDIA GPU, but no NVIDIA driver") if bare else say("torch finds no NVIDIA driver here"),

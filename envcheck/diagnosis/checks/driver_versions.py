@@ -122,15 +122,15 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     found = next((cuda_of_int(int(groups["found"])) for _, groups in told if "found" in groups), None)
     have = case.driver_version or case.cuda_driver_version or found
     other = told_elsewhere(case)
-    sure: Confidence = "certain" if told or (case.driver_version and case.build_cuda) else "likely"
     bare = not any(groups for _, groups in told) and case.driver_version is None
+    sure: Confidence = "certain" if (told and not bare) or (case.driver_version and case.build_cuda) else "likely"
     if (other and case.said("about_a_container")) or (bare and case.said("container_no_gpu")):
         return
     yield this.finding(
         _too_old(cuda, have, minimum),
         evidence=(*_driver_evidence(case), *heard(told)),
         fixes=_build_or_driver(case, minimum),
-        confidence="possible" if other and case.pasted else sure,
+        confidence="possible" if case.pasted and (other or (bare and cuda is None and have is None)) else sure,
     )
 
 

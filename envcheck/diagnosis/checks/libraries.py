@@ -158,7 +158,7 @@ def nccl_mismatch(this: Check, case: Case) -> Iterator[Finding]:
             *(_without_search_path(case) if path else ()),
             *remedies.reinstall_torch(case, alternative=bool(fixes)),
         ),
-        confidence="certain" if said else "likely",
+        confidence="certain" if said and (differs or not case.pasted) else "likely",
     )
 
 

@@ -214,7 +214,7 @@ def rocm_device_denied(this: Check, case: Case) -> Iterator[Finding]:
         ),
         fixes=_open_kfd(case, denied),
         severity="warning" if not told and case.build_kind is None else "error",
-        confidence="certain" if denied else "likely",
+        confidence="certain" if denied else "likely" if case.said("rocm_driver_or_permission") else "possible",
     )
 
 

@@ -189,14 +189,14 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
 
     What to do: install the plain torch from the default index, and use the device "mps" on Apple silicon.
     """
-    if not case.on_macos or case.facts.python.bits == 32:
+    wanted = unmet.blamed(case, "no_cuda_on_macos")
+    if (not case.on_macos and wanted is None) or case.facts.python.bits == 32:
         return
     refused = (*_platform_here(case, "macosx"), *case.said("uv_no_wheel_here"))
     refused = tuple(one for one in refused if "+cu" in one[1]["version"])
     told = refused or case.said("cuda_on_macos") or case.said("conda_cuda_absent")
     told = told or ((case.said("not_compiled_with_cuda") or case.said("driver_missing")) if case.pasted else ())
     asked = case.pasted and case.cuda_available is False and not case.torch_version
-    wanted = unmet.blamed(case, "no_cuda_on_macos")
     if not told and wanted is None and not asked:
         return
     answer = (fact("torch.cuda_available", "False", case.facts.torch.look),)
@@ -210,6 +210,7 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
             ),
             remedies.step(say('In the code, use the device "mps" where it says "cuda"')),
         ),
+        confidence="certain" if case.on_macos else "likely",
     )
 
 

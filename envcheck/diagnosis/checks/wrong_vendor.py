@@ -31,6 +31,7 @@ _BESIDE = regex(r"--extra-index-url[ =]\S{0,80}rocm")
         "rocm_build_replaced",
         "rocm_build_uninstalled",
         "cuda_packages_installed",
+        "amd_program",
     ),
 )
 def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
@@ -51,43 +52,10 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
     )  # a ROCm build is listed, and a CUDA build complains
     if (case.build_kind in ("rocm", "xpu") and not replaced) or torch.xpu or case.torch_installed is False:
         return
-    gpu = amd_seen(case)
-    known = has_cuda(case)
-    asked_for = rocm_asked(case)
-    rocm = case.facts.amd.rocm_version if case.pasted else None
-    if gpu is not None and known is not None and nvidia_seen(case) is None:
-        confidence: Confidence = "certain"
-        shown: tuple[Evidence, ...] = (gpu, fact("torch.version", torch.version or "?", torch.look))
-    elif (
-        (gpu or asked_for or rocm or case.said("amd_variables")) and nvidia_seen(case) is None and _misses_nvidia(case)
-    ):
-        confidence = "likely"
-        shown = (*((gpu,) if gpu else ()), *_misses_nvidia(case))
-        shown += (fact("amd.rocm_version", rocm, "text"),) if rocm else ()
-        shown += (fact("messages", asked_for, "text"),) if asked_for else ()
-        shown += heard(case.said("amd_variables"), 1)
-    elif lost:
-        confidence, shown = "likely", heard(lost, 1)
-    elif gpu is not None and case.pasted and known is None and not nvidia_seen(case) and _brought(case):
-        confidence, shown = "likely", (gpu, *_brought(case))
-    elif gpu is not None and case.pasted and known is None and case.cuda_available is False and not nvidia_seen(case):
-        confidence, shown = "possible", (gpu,)
-    elif asked_for and _kept(case):
-        confidence = "likely"
-        shown = (fact("messages", asked_for, "text"), *heard(_kept(case), 1))
-    elif asked_for and case.said("cuda_packages_installed"):
-        confidence = "likely"
-        shown = (fact("messages", asked_for, "text"), *heard(case.said("cuda_packages_installed"), 1))
-    elif asked_for and case.pasted and never_on_rocm_index(case, asked_for):
-        confidence = "likely"
-        shown = (fact("messages", asked_for, "text"), fact("torch.version", torch.version or "?", torch.look))
-    elif asked_for and (case.cuda_available is False or known is False):
-        confidence = "possible" if known is None else "likely"
-        shown = (fact("messages", asked_for, "text"),)
-    elif asked_for and _beside_default(case, asked_for):
-        confidence, shown = "possible", (fact("messages", asked_for, "text"),)
-    else:
+    found = _at_work(case) or (("likely", heard(lost, 1)) if lost else None) or _by_card(case) or _by_wish(case)
+    if found is None:
         return
+    confidence, shown = found
     yield this.finding(
         say("This PyTorch is no ROCm build, and an AMD GPU needs one"),
         why=say("A ROCm index that has no wheel for this Python falls back to the default index without a word"),
@@ -95,6 +63,54 @@ def rocm_wrong_wheel(this: Check, case: Case) -> Iterator[Finding]:
         fixes=remedies.reinstall_torch(case),
         confidence=confidence,
     )
+
+
+_Found = tuple[Confidence, tuple[Evidence, ...]]
+
+
+def _at_work(case: Case) -> _Found | None:
+    """A build without ROCm where an AMD GPU is: its version, its complaint, or a program that is made for AMD."""
+    gpu, known, torch = amd_seen(case), has_cuda(case), case.facts.torch
+    if nvidia_seen(case) is not None:
+        return None
+    if gpu is not None and known is not None:
+        return "certain", (gpu, fact("torch.version", torch.version or "?", torch.look))
+    rocm = case.facts.amd.rocm_version if case.pasted else None
+    asked_for, variables = rocm_asked(case), heard(case.said("amd_variables"), 1)
+    if (gpu or asked_for or rocm or variables) and _misses_nvidia(case):
+        shown = (*((gpu,) if gpu else ()), *_misses_nvidia(case))
+        shown += (fact("amd.rocm_version", rocm, "text"),) if rocm else ()
+        shown += (fact("messages", asked_for, "text"),) if asked_for else ()
+        return "likely", (*shown, *variables)
+    if case.pasted and case.said("amd_program") and known is not None and not case.cuda_available:
+        return "likely", heard(case.said("amd_program"), 1)
+    return None
+
+
+def _by_card(case: Case) -> _Found | None:
+    """An AMD GPU, and a build of which nothing is said."""
+    gpu = amd_seen(case)
+    if gpu is None or not case.pasted or has_cuda(case) is not None or nvidia_seen(case):
+        return None
+    if _brought(case):
+        return "likely", (gpu, *_brought(case))
+    return ("possible", (gpu,)) if case.cuda_available is False else None
+
+
+def _by_wish(case: Case) -> _Found | None:
+    """ROCm was asked for, and something else is there."""
+    asked_for, known, torch = rocm_asked(case), has_cuda(case), case.facts.torch
+    if asked_for is None:
+        return None
+    line = fact("messages", asked_for, "text")
+    kept = _kept(case) or case.said("cuda_packages_installed")
+    if kept:
+        return "likely", (line, *heard(kept, 1))
+    if case.pasted and never_on_rocm_index(case, asked_for):
+        return "likely", (line, fact("torch.version", torch.version or "?", torch.look))
+    if case.cuda_available is False or known is False:
+        return ("possible" if known is None else "likely"), (line,)
+    return ("possible", (line,)) if _beside_default(case, asked_for) else None
 
 
 def _brought(case: Case) -> tuple[Evidence, ...]:

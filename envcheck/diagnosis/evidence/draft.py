@@ -55,7 +55,7 @@ _WORDS = (
     "|hsa_status_error|hiperror|cudnn_status_|cudnn error|nvrm: |no matching distribution found for torch"
     "|is not a supported wheel|undefined symbol: _zn|cudnn_status_arch_mismatch|the program 'nvidia-smi'"
     "|nvidia pascal|unsupported sm|status: 403|object with static tls"
-    "|or one of its dependencies|in <module>|sent code 132"
+    "|or one of its dependencies|in <module>|sent code 132|webui-|zluda"
 )
 _IMAGE_TAG = regex(r"(?P<version>\d[\w.]{0,20})-cuda(?P<cuda>\d{1,2}\.\d{1,2})[\w.-]{0,40}")
 """A version as images are named, and as some people write it: 1.0.0-cuda9.0-cudnn7."""

@@ -12,6 +12,10 @@ from envcheck.model.unbroken import unbroken
 _BUILDKIT = regex(r"^\s{0,12}#\d{1,3} (?:\d{1,5}\.\d{1,3} |\[[^\]\n]{1,40}\] RUN (?P<command>(?=\S)))")
 """What docker build puts before each line of a step, and before the step's command."""
 _BUILT = regex(r"^\s{0,12}#\d{1,3} \d{1,5}\.\d{1,3} \S")
+_ARROW = regex(r"\s{0,4}-{1,6}> ?\d{1,5} ")
+_SOURCE = regex(r"\s{1,9}\d{1,5}(?:\s|$)")
+_FRAME = 12
+"""Lines of program text that IPython shows around one at most."""
 _HEADING = regex(
     r"#{2,5} (?P<key>(?:[\w ]{0,24}\b)?(?:version|driver|GPU|OS|operating system|platform|python|(?:py)?torch|CUDA"
     r"|graphics card|model|系统|显卡|驱动|版本)\b[\w ]{0,12})[?:*]{0,2}$",
@@ -150,10 +154,26 @@ def page_of(text: str) -> Page:
     if len(told) > FIRST + LAST:
         told = told[:FIRST] + told[-LAST:]
     unwrapped = Unwrapped(told)
-    lines = list(_under_headings(_numbered(unwrapped.told)))
+    lines = list(_under_headings(_numbered(_without_source(unwrapped.told))))
     built = next((number for number, raw in told if "#" in raw[:16] and _BUILT.match(raw)), None)
     composed = next((line for line in lines if line.number in (unwrapped.composed, built)), None)
     return Page(lines, composed=composed)
+
+
+def _without_source(told: Told) -> Told:
+    """The lines without the program text that IPython shows around the line of a frame: nobody said that."""
+    if not any("->" in text and _ARROW.match(text) for _, text in told):
+        return told
+    kept = [True] * len(told)
+    for at, (_, text) in enumerate(told):
+        if "->" not in text or not _ARROW.match(text):
+            continue
+        for step in (-1, 1):
+            near = at + step
+            while 0 <= near < len(told) and abs(near - at) <= _FRAME and _SOURCE.match(told[near][1]):
+                kept[near] = False
+                near += step
+    return [line for line, keep in zip(told, kept, strict=True) if keep]
 
 
 def _numbered(told: Told) -> Iterator[Line]:

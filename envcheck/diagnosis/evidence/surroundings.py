@@ -39,7 +39,8 @@ _KERNEL = regex(r"\bLinux version (?P<kernel>\d+\.\d+\S*)|^\s*(?P<alone>\d+\.\d+
 _MACOS = regex(
     r"\bon darwin\b|\bDarwin Kernel Version\b|^\s*platform: osx-|(?<!`)\bmacosx?[_-]\d|\bmacOS[ -](?:[A-Z]\w+|\d{2})"
     r"|\bMac ?OS X\b|\bMac(?:Book| ?laptop| mini| studio)\b|/osx-(?:64|arm64)\b|\bosx-(?:64|arm64) channels\b"
-    r"|\bApple M[1-9]\b|^\s{0,8}Darwin(?:\s\S{1,60}){0,3}\s(?:arm64|x86_64)\b|^\s{0,8}ProductName:\s{1,20}mac ?OS"
+    r"|\bApple M[1-9]\b|(?<![\w/])~/opt/(?:ana|mini)conda3/|^\s{0,8}Darwin(?:\s\S{1,60}){0,3}\s(?:arm64|x86_64)\b"
+    r"|^\s{0,8}ProductName:\s{1,20}mac ?OS"
     r"|\.dylib\b|/opt/homebrew/|(?<![\w:/\\.])/Users/\w|/Library/Frameworks/Python\.framework\b",
     re.MULTILINE,
 )
@@ -54,6 +55,7 @@ _CONTAINER = regex(
     r"|^\S{1,32} ➜ /workspaces/|\bContainer image Copyright \(c\)"
     r"|\bI have no name!@[0-9a-f]{12}|@autodl-container-[0-9a-f]{6,20}"
     r"|^(?:lxc|docker|podman|systemd-nspawn)\s{0,4}$"
+    r"|^\W{0,4}(?:nvidia/cuda|nvcr\.io/[\w./-]{3,60}|pytorch/pytorch|ghcr\.io/[\w./-]{3,60}):[\w.-]{2,60}\s{0,4}$"
     r"|^\s{0,4}\d{1,2}:[\w,=]{0,40}:/(?:docker|kubepods|containerd|lxc)\b|[/-]entrypoint\.sh\b",
     re.MULTILINE,
 )
@@ -149,6 +151,7 @@ MARKS = (
             "mac mini",
             "mac studio",
             "apple m",
+            "~/opt/",
             ".dylib",
             "homebrew",
             "/users/",
