@@ -308,7 +308,8 @@ def _cache(case: Case) -> _Found | None:
 
 def _pip(case: Case) -> _Found | None:
     line = asked(case, _CPU_INDEX) if case.pasted and case.cuda_available is False else None
-    if line and has_cuda(case) is None and case.torch_version is None and not asked(case, CUDA_INDEX):
+    plain = "+" not in (case.torch_version or "")
+    if line and has_cuda(case) is None and plain and not asked(case, CUDA_INDEX):
         return "likely", (saw("messages", line, "text"),)
     if has_cuda(case) is not False:
         return None

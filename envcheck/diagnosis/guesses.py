@@ -98,6 +98,14 @@ def _bare_in_conda(case: Case) -> tuple[Evidence, ...]:
     return (*shown, fact("messages", place.text[:160], place.look, place.where)) if shown and place else ()
 
 
+def _tags_refused(case: Case) -> tuple[Evidence, ...]:
+    """Pip skipped the wheel of this very Python for its platform."""
+    version = (case.python_version or "").split(".")[:2]
+    said = case.said("wheel_tags_refused")
+    fits = tuple(one for one in said if not version[0] or one[1]["python"] == "cp" + "".join(version))
+    return heard(fits, 1)
+
+
 def _where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
     """Fits where that was said."""
 
@@ -126,6 +134,9 @@ _GUESSES = (
     _Guess("EC216", _where("hint_nvrm"), say("The driver may have failed to start the GPU")),
     _Guess("EC307", _where("hint_folder"), say("A folder named torch may hide the installed one")),
     _Guess("EC308", _where("hint_numpy"), say("This torch may have been built for another generation of NumPy")),
+    _Guess("EC330", _where("hint_omp"), say("Two copies of OpenMP's library may be loaded together")),
+    _Guess("EC331", _where("hint_absent_dll"), say("A library that one of torch's DLLs needs may be missing")),
+    _Guess("EC105", _tags_refused, say("The C library may be older than what the wheels need")),
     _Guess("EC234", _where("hint_hsa"), say("ROCm may not be able to open the AMD GPU")),
     _Guess("EC320", _where("hint_nvrtc"), say("A library of NVIDIA's wheels may be missing")),
     _Guess("EC634", _where("hint_download"), say("The download may have broken off")),

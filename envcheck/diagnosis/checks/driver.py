@@ -118,6 +118,7 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install the NVIDIA driver of your distribution, or from NVIDIA on Windows, and restart.
     """
     told = case.said("driver_missing") or (case.said("smi_absent") if case.pasted else ())
+    told = told or (case.said("module_not_loaded") if _never_installed(case) else ())
     # Without -k, lspci does not tell who drives a card: a pasted list shows nobody for each.
     unbound = [card for card in case.nvidia_pci or () if card.driver in _NOBODY and not case.pasted]
     bare = bool(unbound) and not case.driver_traces and not case.facts.nvidia.modeset_files and owns_its_driver(case)
@@ -142,6 +143,11 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
         severity=wish(case) if bare and not told else "error" if case.pasted or case.has_nvidia else "warning",
         confidence=sure,
     )
+
+
+def _never_installed(case: Case) -> bool:
+    """Whether a list of the system's packages was asked for NVIDIA's and has none."""
+    return case.pasted and case.facts.nvidia.packages == () and not case.facts.nvidia.driver_versions
 
 
 def _message_fits(case: Case) -> bool:
@@ -212,6 +218,8 @@ def module_not_loaded(this: Check, case: Case) -> Iterator[Finding]:
     """
     told, status = case.said("module_not_loaded") or _of_other_kernel(case), case.nvml_status(9)
     if case.facts.host.wsl or case.facts.host.jetson or case.nvidia_module_loaded or _others_hold_all(case):
+        return
+    if _never_installed(case) and not case.said("smi_absent"):
         return
     live = case.nvidia_module_loaded is False and case.driver_traces and case.has_nvidia is True and not case.listed
     if not live and not status and (not told or (_bare(case) and _library_missing(case))):

@@ -68,7 +68,7 @@ def wsl_driver(this: Check, case: Case) -> Iterator[Finding]:
     err = next((one for one in case.facts.nvidia.statuses if one.name == "ERR!"), None) if case.wsl else None
     first = _first_wsl(case)
     packages = case.facts.nvidia.packages or ()
-    hidden = bool(packages) and bool(case.wsl) and case.pasted and case.cuda_available is False
+    hidden = bool(packages) and bool(case.wsl) and case.pasted and not case.cuda_available
     if not (told or hidden or foreign or absent or err or first):
         return
     # A CUDA build that misses a driver is no proof of an NVIDIA GPU in the Windows machine around WSL.

@@ -91,7 +91,7 @@ def _mixes_in_user_site(text: str) -> bool:
         *_IMPORT,
     ),
     needs=("build_shown",),
-    hears=(*_MIXED, "without_user_site"),
+    hears=(*_MIXED, "without_user_site", "satisfied_in_user_site"),
 )
 def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     """PyTorch is taken from the user's own packages, not from the environment.
@@ -120,6 +120,8 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
         shown: tuple[Evidence, ...] = (fact("torch.file", torch.file, torch.look), *heard(words, 1))
     elif words:
         severity, shown = "error", heard(words, 1)
+    elif package(case, "pytorch") is not None and case.said("satisfied_in_user_site") and not case.cuda_available:
+        severity, shown = "error", heard(case.said("satisfied_in_user_site"), 1)
     elif case.said("user_site_on_path") and case.pasted and not case.cuda_available:  # who prints the path, suspects it
         severity, shown = "error", heard(case.said("user_site_on_path"), 1)
         suspected = case.build_kind != "cpu"

@@ -55,7 +55,7 @@ _WORDS = (
     "|hsa_status_error|hiperror|cudnn_status_|cudnn error|nvrm: |no matching distribution found for torch"
     "|is not a supported wheel|undefined symbol: _zn|cudnn_status_arch_mismatch|the program 'nvidia-smi'"
     "|nvidia pascal|unsupported sm|status: 403|object with static tls"
-    "|or one of its dependencies|in <module>|sent code 132|webui-|zluda"
+    "|or one of its dependencies|in <module>|sent code 132|webui-|zluda|prime-select"
 )
 _IMAGE_TAG = regex(r"(?P<version>\d[\w.]{0,20})-cuda(?P<cuda>\d{1,2}\.\d{1,2})[\w.-]{0,40}")
 """A version as images are named, and as some people write it: 1.0.0-cuda9.0-cudnn7."""
@@ -226,7 +226,11 @@ class Draft:
         return single | {path: tuple(values.values()) for path, values in self._many.items()}
 
 
-_ASKS_WHERE = regex(r"(?:which|where|command -v|type -p)(?:\.exe)? (?:pip|python)[\d.]{0,5}$")
+_ASKS_WHERE = regex(
+    r"(?:which|where|command -v|type -p)(?:\.exe)? (?:pip|python)[\d.]{0,5}$"
+    r"|where(?:\.exe)? (?:/r \S{1,120} )?\S{1,40}\.dll$|(?:sudo )?prime-select query$"
+)
+"""Commands of which the answer alone says nothing."""
 
 
 def same_gpu(known: str | None, name: str) -> bool:
@@ -264,7 +268,7 @@ def _messages(page: Page) -> tuple[Message, ...]:
         if command is not None:
             command = _continued(command, rest)
             messages.append(Message(kind="command", text=command, look=LOOK, where=line.where()))
-            if _ASKS_WHERE.match(command):  # the prompt names the environment, and the answer is a path
+            if _ASKS_WHERE.match(command):
                 block.append(line)
         elif line.text.strip() and not page.taken(line):
             block.append(line)

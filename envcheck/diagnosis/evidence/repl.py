@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from itertools import takewhile
 
-from envcheck.diagnosis.evidence.devices import card_seen
+from envcheck.diagnosis.evidence.devices import card_seen, gfx_seen
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
 from envcheck.model.patterns import regex
@@ -28,6 +28,8 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"torch\.backends\.cudnn\.version\(\)", "torch.cudnn"),
         (r"torch\.cuda\.get_device_name\((?:device=)?(?:\d*|torch\.cuda\.current_device\(\))\)", "gpu.name"),
         (r"torch\.cuda\.get_device_capability\((?:device=)?\d*\)", "gpu.capability"),
+        (r"torch\.cuda\.get_device_properties\([^)]{0,60}\)\.name", "gpu.name"),
+        (r"torch\.cuda\.get_device_properties\([^)]{0,60}\)\.gcnArchName", "gpu.gfx"),
         (r"torch\.cuda\.get_device_properties\([^)]{0,60}\)", "gpu.properties"),
         (r"torch\._C\._cuda_getDriverVersion\(\)", "driver.number"),
         (r"torch\.__file__", "torch.file"),
@@ -78,6 +80,7 @@ _FORMS = {
     "torch.arch_list": regex(r"\[(?:'(?:sm|compute|gfx)\w{1,12}'(?:, )?){0,40}\]"),
     "torch.cudnn": regex(r"None|\d{4,6}"),
     "gpu.name": regex(r"(?:NVIDIA|GeForce|Tesla|Quadro|TITAN|RTX|GTX|AMD|Radeon|Orin|Xavier).{0,60}"),
+    "gpu.gfx": regex(r"gfx[0-9a-f]{3,4}\S{0,40}"),
     "gpu.capability": regex(r"\(\d{1,2}, \d{1,2}\)"),
     "python.version": regex(r"\d\.\d{1,2}\.\d{1,2}\b.{0,120}"),
 }
@@ -226,6 +229,9 @@ def _pairs(questions: list[str], text: str) -> list[tuple[str, str]]:
             expressions.append(question)
         elif word["said"] and word["said"] in text:
             text = text.replace(word["said"], " ", 1)
+    ordered = _in_order(expressions, text.strip()) if len(expressions) > 1 else None
+    if ordered:
+        return ordered
     values = [text.strip()] if len(expressions) == 1 else text.split()
     if len(values) > len(expressions):  # a value of several words comes later: those before it still stand in order
         plain = list(takewhile(lambda one: _SINGLE.fullmatch(one) and not _fact_is_wide(one), expressions))
@@ -234,6 +240,22 @@ def _pairs(questions: list[str], text: str) -> list[tuple[str, str]]:
         name = re.match(r"[^(]{3,60}", " ".join(values[len(plain) :])) if _fact_of(after) == "gpu.name" else None
         return [*pairs, (after, name[0].strip())] if name else pairs
     return list(zip(expressions, values, strict=True)) if len(values) == len(expressions) else []
+
+
+def _in_order(expressions: list[str], text: str) -> list[tuple[str, str]] | None:
+    """Each expression with its value, where the form of each value tells where it ends."""
+    pairs: list[tuple[str, str]] = []
+    for expression in expressions:
+        fact = _fact_of(expression) or ""
+        form = _FORMS.get(fact)
+        if form is None or (fact in ("gpu.name", "python.version") and expression is not expressions[-1]):
+            return None
+        found = form.match(text)
+        if not found:
+            return None
+        pairs.append((expression, found[0]))
+        text = text[found.end() :].lstrip(" ,")
+    return None if text else pairs
 
 
 def _fact_is_wide(question: str) -> bool:
@@ -332,3 +354,5 @@ def _device(fact: str, text: str, line: Line, draft: Draft) -> None:
         draft.gpu(min(draft.gpus, default=0), line, compute_capability=f"{major}.{minor}")
     elif fact == "driver.number" and text.isdigit():
         draft.see_many("nvidia.cuda_versions", cuda_of_int(int(text)), line)
+    elif fact == "gpu.gfx" and text.startswith("gfx"):
+        gfx_seen(text.partition(":")[0], line, draft)

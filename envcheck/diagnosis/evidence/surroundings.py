@@ -102,7 +102,8 @@ _WINDOWS_TOOLS = regex(
 _MSC = regex(r"\[MSC v\.\d{4}", re.MULTILINE)
 _BITS_32 = regex(
     r"^\W{0,3}\('32bit',|/win-32\s*$|^\s*platform : win-32"
-    r"|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*(?:linux-)?armv[67]l\s*$",
+    r"|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*(?:linux-)?armv[67]l\s*$"
+    r"|^\s*armhf\s*$|_armhf\.deb\b",
     re.IGNORECASE | re.MULTILINE,
 )
 _LIBC = regex(
@@ -176,7 +177,7 @@ MARKS = (
     Mark(_SGE, (("host.scheduler", "sge", 3),), needs=("#$", "qrsh")),
     Mark(_LINUX, (("host.os", "linux", 2),)),
     Mark(_WIN_32, (("python.bits", 32, 3), ("host.os", "windows", 2)), needs=("-32", "_86", "(x86)", "win32")),
-    Mark(_BITS_32, (("python.bits", 32, 3),), needs=("32bit", "win-32", "32-bit", "32 bit", "armv", "i686")),
+    Mark(_BITS_32, (("python.bits", 32, 3),), needs=("32bit", "win-32", "32-bit", "32 bit", "armv", "i686", "armhf")),
     Mark(_WINDOWS_TOOLS, (("host.os", "windows", 2),), needs=("findstr", "select-string", "where", "get-")),
     Mark(_MSC, (("host.os", "windows", 5),), needs=("msc v.",)),
     Mark(_WINDOWS_PLATFORM, (("host.os", "windows", 4),), needs=("windows-",)),

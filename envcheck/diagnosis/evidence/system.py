@@ -1,6 +1,7 @@
 """What the operating system says: uname, os-release, lspci, lsmod, the kernel module's own file, nvcc, ldd."""
 
 import re
+from itertools import pairwise
 
 from envcheck.diagnosis.evidence.devices import gfx_seen
 from envcheck.diagnosis.evidence.draft import LOOK, Draft
@@ -66,12 +67,26 @@ _APT_LOG = regex(
     r"^Install: .{0,2000}?\b(?P<name>(?:libnvidia-compute|nvidia-utils|nvidia-driver)-\d{3})(?::\w+)?"
     r" \((?P<version>\d\S*?)[,)]"
 )
+_APT_UPGRADE = regex(
+    r"^Upgrade: .{0,4000}?\b(?:libnvidia-compute|nvidia-utils|nvidia-driver|libnvidia-gl)-\d{3}(?:-server)?(?::\w+)?"
+    r" \(\d{3}\.[\d.]{2,8}\S{0,30}, (?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)"
+)
 _CUDA_OF_CONDA = regex(r"^\s{4,60}__cuda=(?P<version>\d{1,2}\.\d{1,2})(?:=\d+)?\s*$")
 """The driver's CUDA, as conda info tells it."""
 _MODULE_ASKED = regex(r"\bmodinfo (?:-F version nvidia|nvidia -F version)\s*$")
 _MODULE_VERSION = regex(r"^\s{0,4}(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)\s*$")
 _CPU_FLAGS = regex(r"^\s{0,8}[Ff]lags\s{0,20}:\s{1,40}(?P<flags>fpu [\w ]{80,4000})")
 _VECTOR = ("sse4_2", "avx", "f16c", "fma", "avx2", "avx512f")
+_TORCH_LIBRARY = regex(
+    r"(?:^|[\\/\s])(?:lib)?(?P<name>c10(?:_cuda|_hip)?|torch(?:_cpu|_cuda|_hip|_python|_global_deps)?|shm)"
+    r"\.(?:dll|so|dylib)\b"
+)
+_SOME_FILES = 3
+_SEEKS = regex(
+    r"\b(?:(?P<modules>lsmod)|(?P<packages>dpkg (?:-l|--list)|rpm -qa|apt list --installed|pacman -Qs?))"
+    r"\s{0,2}\|\s{0,2}e?grep (?:-i )?[\"']?nvidia[\"']?\s{0,4}$"
+)
+_EMPTY_PROMPT = regex(r"\s{0,4}(?:[\w.@-]{1,60}[:~/ ][^\n]{0,60})?[$#]\s{0,4}$")
 MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
 
@@ -108,6 +123,35 @@ def read(page: Page, draft: Draft) -> None:
             packages.append(f"{chosen['name'] or chosen['chosen']} {chosen['version'] or ''}".strip())
     if packages:
         draft.see("nvidia.packages", tuple(packages), page.lines[0], rank=99)
+    _silent(page, draft)
+    _torch_files(page, draft)
+
+
+def _silent(page: Page, draft: Draft) -> None:
+    """Commands that look for the driver and print nothing: the next line is a prompt again."""
+    lines = [line for line in page.lines if line.text.strip()]
+    for line, after in pairwise(lines):
+        asked = _SEEKS.search(line.text)
+        if (
+            asked is None
+            or not command_of(line.text)
+            or not (command_of(after.text) or _EMPTY_PROMPT.match(after.text))
+        ):
+            continue
+        if asked["modules"]:
+            draft.modules.setdefault("nvidia", KernelModule(name="nvidia", loaded=False, look=LOOK))
+        elif not draft.best("nvidia.packages"):
+            draft.see("nvidia.packages", (), line, rank=1)
+
+
+def _torch_files(page: Page, draft: Draft) -> None:
+    """A listing of torch's own libraries that has those for the CPU and none for a GPU."""
+    if "torch_cpu." not in page.text:
+        return
+    files = [(found["name"], line) for line in page.lines if (found := _TORCH_LIBRARY.search(line.text))]
+    names = {name for name, _ in files}
+    if len(names) >= _SOME_FILES and "torch_cpu" in names and not any(name.endswith(("cuda", "hip")) for name in names):
+        draft.see("torch.cuda_known", True, files[0][1], rank=3)
 
 
 def _driver(line: Line, draft: Draft) -> None:
@@ -130,7 +174,7 @@ def _driver(line: Line, draft: Draft) -> None:
     number = _DRIVER_INT.match(line.text)
     if number:
         draft.see_many("nvidia.cuda_versions", cuda_of_int(int(number["number"])), line)
-    library = _NVML_LIBRARY.search(line.text) or _DRIVER_PACKAGE.match(line.text)
+    library = _NVML_LIBRARY.search(line.text) or _DRIVER_PACKAGE.match(line.text) or _APT_UPGRADE.match(line.text)
     if library:
         draft.see_many("nvidia.library_versions", library["version"], line)
 
