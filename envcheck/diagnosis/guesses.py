@@ -72,6 +72,12 @@ def _bare(case: Case) -> tuple[Evidence, ...]:
     return answer or heard(case.said("hint_no_cuda"), 1)
 
 
+def _uninstalled(case: Case) -> tuple[Evidence, ...]:
+    """The list of the system's packages has none of NVIDIA's driver, or what was left of them."""
+    none = case.facts.nvidia.packages == () and case.cuda_available is False and not case.in_container
+    return (fact("nvidia.packages", "-", "text"),) if none else ()
+
+
 _BEHIND = 2
 """Generations of CUDA by which a driver is old for whatever a plain install brings."""
 
@@ -157,6 +163,7 @@ _GUESSES = (
         _when("host.scheduler", lambda case: case.scheduler),
         say("The job may have been given no GPU"),
     ),
+    _Guess("EC202", _uninstalled, say("No package of NVIDIA's driver may be installed")),
     _Guess("EC206", _old_driver, say("The driver is older than what PyTorch's builds of today need")),
     _Guess(
         "EC323", _bare_in_conda, say("Most often where only this is said of a conda environment: a build without CUDA")

@@ -38,7 +38,7 @@ _FILE = regex(
 )
 _LOOKED = regex(r"Looking in indexes: (?P<urls>[^\n]{8,400})")
 _PYTORCH = regex(r"pytorch|/whl\b|Looking in links")
-_FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu\d{2,3}|rocm[\d.]{1,6})(?=/|$)")
+_FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu[\d.]{2,6}|rocm[\d.]{1,6})(?=/|$)")
 
 
 class Verdict(Plain, frozen=True):

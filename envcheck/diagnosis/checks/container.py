@@ -106,8 +106,14 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
         evidence=(*heard(told), *lacking),
         fixes=fixes,
         severity="error" if told else _WISH.get(case.build_kind, "info"),
-        confidence="certain" if lacking else "possible" if case.pasted and asked(case, _GIVEN) else "likely",
+        confidence="certain" if lacking else "possible" if case.pasted and _either(case, told) else "likely",
     )
+
+
+def _either(case: Case, told: Said) -> bool:
+    """Whether the runtime may be to blame as well: the GPUs were asked for, or a device plugin finds no library."""
+    plugin = all("could not load NVML library" in message.text for message, _ in told)
+    return asked(case, _GIVEN) is not None or (bool(told) and plugin)
 
 
 def _started_without(case: Case) -> Said:

@@ -51,7 +51,8 @@ def _better_without(case: Case) -> Said:
     answers = {one.value for one in case.facts.sightings.get("torch.cuda_available", ())}
     failed = "False" in answers or any(one.kind == "error" for one in case.facts.messages)
     versions = {public(one.value) for one in case.facts.sightings.get("torch.version", ())}
-    differs = ("True" in answers and failed) or len(versions) > 1
+    built = case.facts.sightings.get("torch.cuda", ())
+    differs = ("True" in answers and failed) or len(versions) > 1 or len(built) > 1
     return case.said("without_user_site") if case.pasted and differs else ()
 
 

@@ -82,7 +82,8 @@ def _at_work(case: Case) -> _Found | None:
         shown += (fact("amd.rocm_version", rocm, "text"),) if rocm else ()
         shown += (fact("messages", asked_for, "text"),) if asked_for else ()
         return "likely", (*shown, *variables)
-    if case.pasted and case.said("amd_program") and known is not None and not case.cuda_available:
+    missed = known is not None or case.cuda_available is False
+    if case.pasted and case.said("amd_program") and missed and not case.cuda_available:
         return "likely", heard(case.said("amd_program"), 1)
     return None
 

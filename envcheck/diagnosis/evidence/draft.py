@@ -55,7 +55,8 @@ _WORDS = (
     "|hsa_status_error|hiperror|cudnn_status_|cudnn error|nvrm: |no matching distribution found for torch"
     "|is not a supported wheel|undefined symbol: _zn|cudnn_status_arch_mismatch|the program 'nvidia-smi'"
     "|nvidia pascal|unsupported sm|status: 403|object with static tls"
-    "|or one of its dependencies|in <module>|sent code 132|webui-|zluda|prime-select"
+    "|or one of its dependencies|in <module>|sent code 132"
+    "|webui-|zluda|prime-select|supergfxctl|envycontrol|=> not found|expected sha256|is incompatible with|u ijit_"
 )
 _IMAGE_TAG = regex(r"(?P<version>\d[\w.]{0,20})-cuda(?P<cuda>\d{1,2}\.\d{1,2})[\w.-]{0,40}")
 """A version as images are named, and as some people write it: 1.0.0-cuda9.0-cudnn7."""
@@ -229,6 +230,7 @@ class Draft:
 _ASKS_WHERE = regex(
     r"(?:which|where|command -v|type -p)(?:\.exe)? (?:pip|python)[\d.]{0,5}$"
     r"|where(?:\.exe)? (?:/r \S{1,120} )?\S{1,40}\.dll$|(?:sudo )?prime-select query$"
+    r"|supergfxctl -g$|(?:sudo )?envycontrol (?:-q|--query)$"
 )
 """Commands of which the answer alone says nothing."""
 

@@ -8,6 +8,7 @@ from itertools import takewhile
 from envcheck.diagnosis.evidence.devices import card_seen, gfx_seen
 from envcheck.diagnosis.evidence.draft import Draft
 from envcheck.diagnosis.evidence.page import Line, Page, command_of
+from envcheck.model.facts import Variable
 from envcheck.model.patterns import regex
 from envcheck.model.versions import cuda_of_int
 
@@ -32,6 +33,7 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"torch\.cuda\.get_device_properties\([^)]{0,60}\)\.gcnArchName", "gpu.gfx"),
         (r"torch\.cuda\.get_device_properties\([^)]{0,60}\)", "gpu.properties"),
         (r"torch\._C\._cuda_getDriverVersion\(\)", "driver.number"),
+        (r"os\.(?:environ(?:\.get)?|getenv)[\[(]['\"]CUDA_VISIBLE_DEVICES['\"][\])]", "gpu.visible"),
         (r"torch\.__file__", "torch.file"),
         (r"torch\.__path__", "torch.file"),
         (r"sys\.version", "python.version"),
@@ -354,5 +356,8 @@ def _device(fact: str, text: str, line: Line, draft: Draft) -> None:
         draft.gpu(min(draft.gpus, default=0), line, compute_capability=f"{major}.{minor}")
     elif fact == "driver.number" and text.isdigit():
         draft.see_many("nvidia.cuda_versions", cuda_of_int(int(text)), line)
+    elif fact == "gpu.visible" and text != "None":
+        name = "CUDA_VISIBLE_DEVICES"
+        draft.variables.setdefault(name, Variable(name=name, value=text, origin=line.where()))
     elif fact == "gpu.gfx" and text.startswith("gfx"):
         gfx_seen(text.partition(":")[0], line, draft)

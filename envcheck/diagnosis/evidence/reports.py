@@ -23,7 +23,8 @@ _GPU_CAPABILITY = regex(
 _BUILT_WITH = regex(r"^\s{0,8}(?:-\s)?Built with CUDA Runtime (?P<cuda>\d{1,2}\.\d{1,2})\s{0,8}$")
 """Stands in a build description only where the runtime that is loaded is another than torch.version.cuda."""
 _COLUMNS = regex(
-    r"^\s{0,8}(?P<key>PyTorch|CUDA available|GPU available|Driver version|Python|sys\.platform)\s{1,40}"
+    r"^\s{0,8}(?P<key>PyTorch|torch\.__version__|CUDA available|GPU available|torch\.cuda\.is_available(?:\(\))?"
+    r"|(?:NVIDIA )?[Dd]river [Vv]ersion|Python|sys\.platform)\s{1,40}"
     rf"(?P<value>{_VERSION}|True|False|Yes|linux|win32|darwin)\b"
 )
 _ROCM_SMI = regex(
@@ -88,15 +89,20 @@ def _devices(line: Line, draft: Draft, *, fresh: bool) -> None:
 
 
 def _pair(key: str, value: str, line: Line, draft: Draft) -> None:
-    if key in ("pytorch", "torch", "pytorch_version") and value[0].isdigit():
+    if key in ("pytorch", "torch", "pytorch_version", "torch.__version__") and value[0].isdigit():
         draft.see("torch.version", value, line, rank=7)
         draft.see("torch.installed", True, line)
         draft.see("torch.imported", True, line)
     elif key == "python" and value.startswith("3."):
         draft.see("python.version", value, line, rank=7)
-    elif key in ("cuda available", "gpu available", "available") and value in ("True", "False", "Yes"):
+    elif key.removesuffix("()") in (
+        "cuda available",
+        "gpu available",
+        "available",
+        "torch.cuda.is_available",
+    ) and value in ("True", "False", "Yes"):
         draft.see("torch.cuda_available", value != "False", line, rank=6)
-    elif key == "driver version" and re.fullmatch(r"\d{3}\.\d+(?:\.\d+)?", value):
+    elif key.removeprefix("nvidia ") == "driver version" and re.fullmatch(r"\d{3}\.\d+(?:\.\d+)?", value):
         draft.see_many("nvidia.driver_versions", value, line)
     elif key in ("sys.platform", "system"):
         draft.see("host.os", _SYSTEMS.get(value.casefold()), line, rank=6)

@@ -60,7 +60,7 @@ _CONTAINER = regex(
     re.MULTILINE,
 )
 _DOCKER_RUN = regex(
-    r"\bUsing Docker executor with image |^\W{0,4}(?:sudo )?"
+    r"\bUsing Docker executor with image |\bUsing docker image sha256:|^\W{0,4}(?:sudo )?"
     r"(?:(?:docker|podman|nvidia-docker) (?:container )?(?:run|exec|logs)|kubectl (?:logs|exec)"
     r"|docker[- ]compose (?:-\S{1,20} \S{1,60} ){0,4}(?:run|exec|logs))\b|--container-image\b"
     r"|(?:^\W{0,4}|[$#%>] )(?:sudo )?(?:singularity|apptainer) (?:exec|run|shell)\b",
@@ -89,9 +89,10 @@ _WIN_32 = regex(
     re.IGNORECASE | re.MULTILINE,
 )
 _PLATFORM_NAME = regex(
-    r"\b[Pp]latform(?: version)?\W{1,4}"
+    r"(?:\b[Pp]latform(?: version)?\W{1,4}|^\W{0,3})"
     r"(?P<name>(?:Linux-\d\S{4,80}-with-glibc[\d.]{1,6}|Windows-\d{1,2}\S{4,30}|macOS-\d\S{4,40}))"
 )
+_PLATFORM_MACHINE = regex(r"-(?P<machine>x86_64|aarch64|arm64)(?=-|$)")
 _WINDOWS_PLATFORM = regex(r"\bWindows-(?:1[01]|8\.1|[78]|20\d\d\w{0,6})-\d{1,2}\.\d\.\d", re.MULTILINE)
 """What Python's platform.platform() answers there."""
 _WINDOWS_TOOLS = regex(
@@ -238,6 +239,8 @@ def _told(line: Line, draft: Draft) -> None:
     platform = _PLATFORM_NAME.search(line.text)
     if platform:
         draft.see("host.os_name", platform["name"], line, rank=3)
+        machine = _PLATFORM_MACHINE.search(platform["name"])
+        draft.see("host.machine", machine["machine"] if machine else None, line, rank=3)
     kernel = _KERNEL.search(line.text)
     if kernel:
         draft.see("host.kernel", kernel["kernel"] or kernel["alone"], line, rank=4)

@@ -75,6 +75,7 @@ _CUDA_OF_CONDA = regex(r"^\s{4,60}__cuda=(?P<version>\d{1,2}\.\d{1,2})(?:=\d+)?\
 """The driver's CUDA, as conda info tells it."""
 _MODULE_ASKED = regex(r"\bmodinfo (?:-F version nvidia|nvidia -F version)\s*$")
 _MODULE_VERSION = regex(r"^\s{0,4}(?P<version>\d{3}\.\d{2,3}(?:\.\d{2,3})?)\s*$")
+_MODULE_LOADED = "/sys/module/nvidia/version"
 _CPU_FLAGS = regex(r"^\s{0,8}[Ff]lags\s{0,20}:\s{1,40}(?P<flags>fpu [\w ]{80,4000})")
 _VECTOR = ("sse4_2", "avx", "f16c", "fma", "avx2", "avx512f")
 _TORCH_LIBRARY = regex(
@@ -82,6 +83,7 @@ _TORCH_LIBRARY = regex(
     r"\.(?:dll|so|dylib)\b"
 )
 _SOME_FILES = 3
+_ARCH_LINE = regex(r"\s{0,8}sm_\d{2,3}[a-z]?\s{0,4}$")
 _SEEKS = regex(
     r"\b(?:(?P<modules>lsmod)|(?P<packages>dpkg (?:-l|--list)|rpm -qa|apt list --installed|pacman -Qs?))"
     r"\s{0,2}\|\s{0,2}e?grep (?:-i )?[\"']?nvidia[\"']?\s{0,4}$"
@@ -95,11 +97,17 @@ def read(page: Page, draft: Draft) -> None:
     """Each line on its own, except for lspci, whose driver line belongs to the device above."""
     device: str | None = None
     packages: list[str] = []
-    asked_uvm = asked_module = False
+    asked_uvm = asked_module = asked_loaded = False
+    removed: Line | None = None
     for line in page.lines:
         module = _MODULE_VERSION.match(line.text) if asked_module else None
-        if module:
-            draft.see_many("nvidia.driver_versions", module["version"], line)
+        if module:  # the module's file, which is newer than the loaded one where both were asked for
+            kind = "library_versions" if _MODULE_LOADED in page.text else "driver_versions"
+            draft.see_many(f"nvidia.{kind}", module["version"], line)
+        loaded = _MODULE_VERSION.match(line.text) if asked_loaded else None
+        if loaded:
+            draft.see_many("nvidia.driver_versions", loaded["version"], line)
+        asked_loaded = (asked_loaded and not line.text) or line.text.rstrip().endswith(f"cat {_MODULE_LOADED}")
         asked_module = (asked_module and not line.text) or _MODULE_ASKED.search(line.text) is not None
         if asked_uvm and line.text and not line.text.lstrip().startswith("nvidia_uvm"):
             draft.modules.setdefault("nvidia_uvm", KernelModule(name="nvidia_uvm", loaded=False, look=LOOK))
@@ -113,6 +121,7 @@ def read(page: Page, draft: Draft) -> None:
         _processor(line, draft)
         _amd(line, draft)
         package = _DPKG.match(line.text)
+        removed = removed or (line if package and package["state"] == "rc" else None)
         if package and package["state"] == "ii" and len(packages) < MAX_PACKAGES:
             packages.append(f"{package['name']} {package['version']}")
         chosen = _DPKG_LOG.search(line.text)
@@ -123,7 +132,10 @@ def read(page: Page, draft: Draft) -> None:
             packages.append(f"{chosen['name'] or chosen['chosen']} {chosen['version'] or ''}".strip())
     if packages:
         draft.see("nvidia.packages", tuple(packages), page.lines[0], rank=99)
+    elif removed:  # what is left are its settings
+        draft.see("nvidia.packages", (), removed, rank=1)
     _silent(page, draft)
+    _kernels(page, draft)
     _torch_files(page, draft)
 
 
@@ -144,11 +156,20 @@ def _silent(page: Page, draft: Draft) -> None:
             draft.see("nvidia.packages", (), line, rank=1)
 
 
+def _kernels(page: Page, draft: Draft) -> None:
+    """The architectures that cuobjdump found in a library, one a line."""
+    if "cuobjdump" not in page.text:
+        return
+    found = [(match[0].strip(), line) for line in page.lines if (match := _ARCH_LINE.match(line.text))]
+    if len(found) >= _SOME_FILES:
+        draft.see("torch.arch_list", tuple(name for name, _ in found), found[0][1], rank=4)
+
+
 def _torch_files(page: Page, draft: Draft) -> None:
     """A listing of torch's own libraries that has those for the CPU and none for a GPU."""
     if "torch_cpu." not in page.text:
         return
-    files = [(found["name"], line) for line in page.lines if (found := _TORCH_LIBRARY.search(line.text))]
+    files = [(found["name"], line) for line in page.lines for found in _TORCH_LIBRARY.finditer(line.text)]
     names = {name for name, _ in files}
     if len(names) >= _SOME_FILES and "torch_cpu" in names and not any(name.endswith(("cuda", "hip")) for name in names):
         draft.see("torch.cuda_known", True, files[0][1], rank=3)

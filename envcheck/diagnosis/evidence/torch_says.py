@@ -39,6 +39,14 @@ _BUILT = (
     (re.compile(r"^\s{0,40}-?\s{0,8}CUDA Runtime (?P<value>\d+\.\d+)"), "torch.cuda"),
     (re.compile(r"\bCUDA_VERSION=(?P<value>\d+\.\d+)"), "torch.cuda"),
     (re.compile(r"\bTORCH_VERSION=(?P<value>\d[\w.+]*)"), "torch.version"),
+    (
+        re.compile(
+            r"\b__version__(?:: str)? = "
+            r"'(?P<value>\d{1,2}\.\d{1,2}\.\d{1,2}\w{0,20}\+(?:cpu|cu\d{2,3}|rocm[\d.]{1,6}))'"
+        ),
+        "torch.version",
+    ),
+    (re.compile(r"(?:^|:)cuda(?:: Optional\[str\])? = (?:None$|'(?P<value>\d{1,2}\.\d{1,2})')"), "torch.cuda"),
     (re.compile(r"^\s{0,40}-?\s{0,8}HIP Runtime (?P<value>\d[\w.]*)"), "torch.hip"),
     (re.compile(r"^\s{0,40}-?\s{0,8}CuDNN (?P<value>\d+\.\d+(?:\.\d+)?)"), "torch.cudnn"),
     (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
