@@ -189,5 +189,5 @@ def _verdict(case: Case, findings: Sequence[Finding], results: Sequence[CheckRes
     # A thread is written because something failed: what no check understands is not health.
     failed = case.pasted and any(message.kind == "error" for message in case.facts.messages)
     missed = case.pasted and not case.cuda_available and case.cuda_was_missed
-    silent = case.pasted and case.cuda_available is None and not case.torch_imported  # a list of packages
+    silent = case.pasted and case.cuda_available is None  # a version, or a list of packages, trains nothing
     return "unknown" if undecided or failed or missed or silent else "healthy"
