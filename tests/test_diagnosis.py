@@ -79,6 +79,12 @@ def test_ways_to_say_it(cause: str) -> None:
     assert [(text, answer(text)[0]) for text in SAYINGS[cause]] == [(text, cause) for text in SAYINGS[cause]]
 
 
+@pytest.mark.parametrize(("vision", "fits"), [("0.11.0", True), ("0.11.1", True), ("0.11.2", False), ("0.12.0", False)])
+def test_a_companion_that_came_out_between_two_releases(vision: str, fits: bool) -> None:
+    text = f"torch              1.10.0\ntorchvision        {vision}\n\n>>> torch.__version__\n'1.10.0'"
+    assert (answer(text)[0] == "torchvision_mismatch") is not fits
+
+
 @pytest.mark.parametrize("cause", sorted(WRITTEN))
 def test_whole_posts(cause: str) -> None:
     misses = [text for text in WRITTEN[cause] if grade(cause, *answer(text)[:2]) != "right"]

@@ -20,6 +20,9 @@ _NO_PLAIN_INSTALL = regex(
     r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
 )
 _PLAIN_INSTALL = regex(r"\bpip3?(?:\.\d+)?\s+install\b.*\btorch\b|\buv\s+(?:pip install|add)\b.*\btorch\b")
+_ANY_INSTALL = regex(
+    r"\b(?:pip3?(?:\.\d+)? install|uv (?:pip install|add|sync)|(?:poetry|pdm|pipenv) (?:install|add))\b"
+)
 _REQUIREMENTS = regex(r"\bpip3?\s+install\s+(?:-r|--requirement)\s*\S+\s*$")
 _PROJECT_INSTALL = regex(r"\buv sync\b|\buv run\b|\b(?:poetry|pdm|pipenv|pixi|hatch) (?:install|sync|run)\b")
 """Commands that install what a project's files ask for."""
@@ -145,7 +148,7 @@ def _conda_path(case: Case) -> _Found | None:
 
 def _conda_command(case: Case) -> _Found | None:
     """Conda was asked for `pytorch` with nothing that makes a CPU build impossible, and CUDA is not there."""
-    if case.cuda_available or (has_cuda(case) is None and case.torch_imported is False):
+    if case.cuda_available or (has_cuda(case) is None and case.torch_imported is False) or case.said("hint_download"):
         return None
     for said in case.facts.messages:
         command = said.text
@@ -232,7 +235,7 @@ def _on_windows(case: Case) -> _Found | None:
     tagged = listed is not None and "+" in (listed.version or "")
     if asked(case, CUDA_INDEX) or (tagged and built is False and not asked(case, _PROJECT_INSTALL)):
         return None
-    if built is False and not (_calls_itself_cpu(case) and not (asked(case, _PLAIN_INSTALL) or _replaced(case))):
+    if built is False and not (_calls_itself_cpu(case) and not (asked(case, _ANY_INSTALL) or _replaced(case))):
         return ("certain" if listed else "likely"), (*_shown(case), saw("host.os", "windows", "files"))
     if built is None and case.cuda_available is False and listed and not listed.build and not tagged:
         return "likely", (saw("packages[torch]", listed.version or "", "interpreter"), *_small_download(case))

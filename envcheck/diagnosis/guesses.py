@@ -104,6 +104,11 @@ def _bare_in_conda(case: Case) -> tuple[Evidence, ...]:
     return (*shown, fact("messages", place.text[:160], place.look, place.where)) if shown and place else ()
 
 
+def _dead_proxy(case: Case) -> tuple[Evidence, ...]:
+    """A download failed, and a proxy on this very machine is set."""
+    return heard(case.said("hint_dead_proxy"), 1) if case.said("hint_download") else ()
+
+
 def _tags_refused(case: Case) -> tuple[Evidence, ...]:
     """Pip skipped the wheel of this very Python for its platform."""
     version = (case.python_version or "").split(".")[:2]
@@ -145,6 +150,8 @@ _GUESSES = (
     _Guess("EC105", _tags_refused, say("The C library may be older than what the wheels need")),
     _Guess("EC234", _where("hint_hsa"), say("ROCm may not be able to open the AMD GPU")),
     _Guess("EC320", _where("hint_nvrtc"), say("A library of NVIDIA's wheels may be missing")),
+    _Guess("EC630", _dead_proxy, say("The proxy that is set may not run")),
+    _Guess("EC638", _where("hint_full_disk"), say("The disk is full")),
     _Guess("EC634", _where("hint_download"), say("The download may have broken off")),
     _Guess("EC326", _rocm_wanted, say("A build without ROCm may have been installed for an AMD GPU")),
     _Guess("EC212", _where("hint_kernels"), say("The GPU may be newer than this build's libraries")),

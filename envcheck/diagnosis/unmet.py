@@ -262,6 +262,8 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
             return Reason("python_too_new", one, "likely", wanted[0])
         return Reason("python_32bit", one, "possible")
     if one.asked is not None:
+        if not wanted and known_64 and one.offered:  # a release older than the catalogue's
+            return Reason("python_too_new", one, "likely")
         return Reason("python_too_new", one, "possible", wanted[0]) if wanted else None
     return Reason("python_too_new", one, "possible")
 

@@ -43,8 +43,20 @@ def _expected(case: Case, member: Package) -> _Mismatch | None:
     for build in case.catalogue.builds():
         wanted = build.torchvision if member.name == "torchvision" else build.torchaudio
         if wanted and same_version(build.torch, torch):
-            return None if same_version(wanted, member.version) else (wanted, "certain")
+            fits = same_version(wanted, member.version) or _belongs(case, member, torch)
+            return None if fits else (wanted, "certain")
     return None
+
+
+def _belongs(case: Case, member: Package, torch: str) -> bool:
+    """Whether a release of `member` that the catalogue does not list, 0.11.1, came out for this torch: after 0.11.0."""
+    mine = numbers(member.version or "")
+    vision = member.name == "torchvision"
+    rows = (
+        (numbers((one.torchvision if vision else one.torchaudio) or ""), one.torch) for one in case.catalogue.builds()
+    )
+    before = [(made, release) for made, release in rows if made[:2] == mine[:2] and made <= mine]
+    return bool(before) and same_version(max(before)[1], torch)
 
 
 def _other_variant(case: Case, member: Package) -> _Mismatch | None:

@@ -38,7 +38,8 @@ def driver_library_mismatch(this: Check, case: Case) -> Iterator[Finding]:
     apart = bool(module and library) and not case.listed and not case.cuda_available
     asserted = case.said("nvml_init_asserted") if case.pasted and not case.listed else ()
     compat = case.said("forward_compat_804") if apart and not case.in_container else ()  # what a newer libcuda tries
-    if case.facts.host.wsl or not (told or status or apart or asserted):
+    refused = case.pasted and case.said("libcuda_mismatch_803") and not told and not status  # CUDA says it itself
+    if case.facts.host.wsl or refused or not (told or status or apart or asserted):
         return
     seen = exhibits.sightings("nvidia.driver_versions", case.facts.nvidia.driver_versions)
     seen += exhibits.sightings("nvidia.library_versions", case.facts.nvidia.library_versions)

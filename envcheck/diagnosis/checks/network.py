@@ -352,6 +352,8 @@ def no_space(this: Check, case: Case) -> Iterator[Finding]:
     What to do: see which place is full; point TMPDIR to a larger disk and go without the cache.
     """
     said: Said = case.said("no_space")
+    if not said and case.pasted and case.said("torch_partial"):
+        said = case.said("hint_full_disk")
     if not said:
         return
     free = tuple(

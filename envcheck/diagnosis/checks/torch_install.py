@@ -201,6 +201,9 @@ def torch_twice(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
+_MODULES = frozenset(("nn", "autograd", "storage"))
+
+
 @check(
     "EC304",
     "torch-incomplete",
@@ -220,7 +223,12 @@ def torch_incomplete(this: Check, case: Case) -> Iterator[Finding]:
     What to do: remove torch and install it again without pip's cache.
     """
     broken = case.facts.torch.broken_files or ()
-    said = case.said("torch_partial")
+    # A package without its own modules is rather a folder of that name, unless its files are seen in the traceback.
+    said = tuple(
+        one
+        for one in case.said("torch_partial")
+        if not (case.pasted and one[1].get("missing") in _MODULES and "-packages" not in one[0].text)
+    )
     if not broken and not said:
         return
     works = case.torch_imported is True

@@ -31,6 +31,7 @@ _PAIR = regex(
     r"^\s{0,20}(?:[-*•]\s{1,3})?(?P<key>available|version|pytorch_version|torch|os|python):\s{1,40}(?P<value>\S{1,60})\s{0,8}$",
     re.IGNORECASE,
 )
+_PADDLE = regex(r"\bdevice: (?P<index>\d{1,2}), GPU Compute Capability: (?P<cc>\d{1,2}\.\d)\b")
 _SYSTEMS = {"linux": "linux", "windows": "windows", "darwin": "macos"}
 _ITEM = regex(r"^\s{0,32}(?:[-*•]\s{1,3})?(?P<name>[A-Z][^:\n]{2,60}?)\s{0,8}$")
 
@@ -42,6 +43,9 @@ def read(page: Page, draft: Draft) -> None:
         if len(line.text) < 4 or page.taken(line):
             continue
         _one(line, draft)
+        paddle = _PADDLE.search(line.text) if "Compute Capability" in line.text else None
+        if paddle:
+            draft.gpu(int(paddle["index"]), line, compute_capability=paddle["cc"])
         head = _SECTION.match(line.text)
         if head:
             section, listing = head["name"].casefold(), False

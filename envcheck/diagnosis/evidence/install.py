@@ -112,7 +112,7 @@ def _wheel(line: Line, draft: Draft) -> None:
 
 def _installed(names: str, line: Line, draft: Draft) -> None:
     for word in names.split():
-        match = re.fullmatch(r"(torch(?:vision|audio)?)-(\d[\w.+]*)", word)
+        match = re.fullmatch(r"(torch(?:vision|audio)?|numpy)-(\d[\w.+]*)", word)
         if match is None:
             continue
         draft.package(match[1], match[2], line, installer="pip")

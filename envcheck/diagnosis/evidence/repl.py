@@ -55,6 +55,10 @@ _PROPERTIES = regex(
     r"_CudaDeviceProperties\(name='(?P<name>[^'\n]{1,80})', major=(?P<major>\d{1,2}), minor=(?P<minor>\d)"
     r"(?:, total_memory=(?P<memory>\d+)MB)?"
 )
+_NAMED_CAPABILITY = regex(
+    r"\('(?P<name>(?:NVIDIA |GeForce |Tesla |Quadro |TITAN |RTX |GTX )[^'\n]{2,60})'"
+    r", \((?P<major>\d{1,2}), (?P<minor>\d)\)\)"
+)
 _PRINT = regex(r"print\s?\((?P<arguments>(?:[^()]|\([^()]*(?:\([^()]*\)[^()]*)?\)){0,400})\)")
 _PRINTED = regex(r"^\s{0,8}print\s?\(.{0,200}\btorch\..{0,200}\)\s*$")
 _CODE = regex(
@@ -110,6 +114,8 @@ def read(page: Page, draft: Draft) -> None:
             _told_beside(line, draft)
         if _ON_CUDA.search(line.text):
             draft.see("torch.cuda_available", True, line, rank=4)
+        for pair in _NAMED_CAPABILITY.finditer(line.text):
+            draft.gpu_named(pair["name"], line, compute_capability=f"{pair['major']}.{pair['minor']}")
         properties = _PROPERTIES.search(line.text)
         if properties:
             capability = f"{properties['major']}.{properties['minor']}"
@@ -324,6 +330,7 @@ def _answer(question: str, answer: str, line: Line, draft: Draft, rank: int) -> 
     elif fact in ("torch.version", "python.version"):
         _version(fact, text, line, draft, rank)
     elif text != "None":
+        text = text.replace("\\\\", "\\")
         text = f"{text[2:-2]}/__init__.py" if fact == "torch.file" and text.startswith(("['", '["')) else text
         draft.see(fact, text, line, rank=rank)
         site = re.match(

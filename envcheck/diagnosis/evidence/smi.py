@@ -9,7 +9,7 @@ from envcheck.model.patterns import regex
 
 NUMBER = r"\d{3}\.\d+(?:\.\d+)*"
 _HEADER = regex(
-    rf"NVIDIA-SMI\s+(?P<smi>{NUMBER}|\S+)\s+(?:(?:Driver|KMD)\s+Version\s*:\s*(?P<driver>{NUMBER}|\S+))"
+    rf"NVIDIA-SMI\s+(?P<smi>{NUMBER}|\S+?),?\s+(?:(?:Driver|KMD)\s+Version\s*:\s*(?P<driver>{NUMBER}|\S+?)),?"
     r"(?:\s+CUDA(?:\s+UMD)?\s+Version\s*:\s*(?P<cuda>\d+\.\d+|\S+))?"
 )
 _STATE = r"(?:On|Off|N/A|WDDM(?:-GPU)?|TCC|MCDM|ERR!|Enabled|Disabled|\[N/A\])"

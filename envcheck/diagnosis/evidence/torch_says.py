@@ -24,7 +24,10 @@ _UV_PYTHON = regex(r"`cpython-(?P<version>3\.\d{1,2}\.\d{1,2})-(?P<os>windows|li
 _PYENV = regex(
     r"[\\/]versions[\\/](?P<version>3\.\d{1,2}\.\d{1,2})[\\/](?:bin[\\/])?python(?:3[\d.]{0,5})?(?:\.exe)?(?![\w.])"
 )
-_DRIVE = regex(r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<.]|\\python\.exe\b|\[WinError \d+\]|\.dll\b")
+_DRIVE = regex(
+    r"(?:^|[\s\"'(])(?:[A-Za-z]:\\|<\w+>\\)[\w<.]|\\python\.exe\b"
+    r"|\\site-packages\\torch\\|\\AppData\\|\[WinError \d+\]|\.dll\b"
+)
 _TOOLS_OWN = regex(r"/pipx/(?:venvs|shared)/|/uv/tools/|/pypoetry/|/\.poetry/|/poetry/(?:core|installation)/")
 _TORCH_FILE = regex(r"(?:^|(?<=[\s\"'`(]))(?P<path>[^\s\"'`(]{0,300}[\\/]site-packages)[\\/]torch[\\/]")
 _PYTHON_BANNER = regex(
@@ -112,7 +115,7 @@ def _build(line: Line, draft: Draft) -> None:
             line,
             rank=6,
         )
-    if "USE_CUDA=O" in line.text and _WITHOUT_CUDA.search(line.text):
+    if "USE_CUDA=" in line.text and _WITHOUT_CUDA.search(line.text):
         draft.see("torch.variant", "cpu", line, rank=5)
         draft.see("torch.cuda_known", True, line, rank=5)
     if _NOT_COMPILED.search(line.text):
