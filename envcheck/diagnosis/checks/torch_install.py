@@ -108,12 +108,13 @@ def user_site_shadow(this: Check, case: Case) -> Iterator[Finding]:
     python, torch = case.facts.python, case.facts.torch
     wheel = package(case, "torch")  # conda lists what pip put into its environment, and nothing of the user's
     of_conda = package(case, "pytorch") is not None or (wheel is not None and wheel.installer == "pip")
+    of_conda = of_conda or bool(case.said("python_of_environment"))
     beside_conda = case.pasted and of_conda and _USER_SITE.search(f"{torch.file}/")
     in_user_site = _below(torch.file, python.user_site) or bool(beside_conda)
     inside = [one for one in named(case, "torch") if one.location and not _below(one.location + "/x", python.user_site)]
     words, suspected = _user_site_words(case) or _better_without(case), False
     if in_user_site and (inside or python.kind in ("conda", "embedded") or case.pasted):
-        complaint = case.said("no_kernel_image") or case.said("driver_too_old")
+        complaint = any(case.said(slug) for slug in ("no_kernel_image", "driver_too_old", "not_compiled_with_cuda"))
         strange = case.pasted and _for_another_torch(case)
         failed = case.torch_imported is False or strange or bool(beside_conda and complaint)
         severity: Severity = "error" if failed else "info"
