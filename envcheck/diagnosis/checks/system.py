@@ -201,7 +201,9 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
         return
     answer = (fact("torch.cuda_available", "False", case.facts.torch.look),)
     yield this.finding(
-        say("There is no CUDA build of torch for macOS"),
+        say("There is no CUDA build of torch for macOS")
+        if case.on_macos
+        else say("PyTorch's own page offers plain builds alone: so it does on macOS, for which there is no CUDA"),
         why=say('on Apple silicon torch computes on the GPU through MPS: device="mps"'),
         evidence=heard(told) or ((spoken(wanted.unmet.message),) if wanted else answer),
         fixes=(
