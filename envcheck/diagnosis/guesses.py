@@ -126,6 +126,15 @@ def _where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
     return fits
 
 
+def _missed_where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
+    """Fits where that was said and a GPU was missed."""
+
+    def fits(case: Case) -> tuple[Evidence, ...]:
+        return heard(case.said(signature), 1) if _missed(case) else ()
+
+    return fits
+
+
 def _rocm_wanted(case: Case) -> tuple[Evidence, ...]:
     """A command that speaks of ROCm before a CUDA build's start failed."""
     line = asked(case, _ROCM_WORD) if case.said("hint_cuda_init") else None
@@ -137,6 +146,12 @@ def _rocm(case: Case) -> object:
 
 
 _GUESSES = (
+    _Guess(
+        "EC402", _missed_where("hint_quoted_visible"), say("The quotes may belong to the value: no GPU has that name")
+    ),
+    _Guess("EC222", _missed_where("hint_stubs"), say("The toolkit's stubs may come before the driver's libcuda")),
+    _Guess("EC214", _missed_where("hint_lockdown"), say("Secure Boot may keep the NVIDIA module out")),
+    _Guess("EC217", _where("hint_unplugged"), say("A GPU may have left the bus")),
     _Guess("EC305", _where("hint_companion"), say("torchvision or torchaudio may not have been built for this torch")),
     _Guess("EC349", _where("hint_symbol"), say("A compiled package may have been built for another release of torch")),
     _Guess("EC331", _where("hint_dll"), say("A library that one of torch's DLLs needs may be missing")),

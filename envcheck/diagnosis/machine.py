@@ -57,6 +57,10 @@ class Card(Plain, frozen=True):
     kernel_ok: bool | None = None
 
 
+_CLASSES = ("03", "12")
+"""PCI classes of GPUs: display controllers, and the processing accelerators as which AMD's MI300 shows itself."""
+
+
 class Machine:
     """Facts and catalogue, and what follows from both."""
 
@@ -188,7 +192,7 @@ class Machine:
     def _controllers(self, vendor: str) -> tuple[PciDevice, ...] | None:
         if self.facts.pci is None:
             return None
-        found = tuple(one for one in self.facts.pci if one.vendor == vendor and one.pci_class.startswith("03"))
+        found = tuple(one for one in self.facts.pci if one.vendor == vendor and one.pci_class[:2] in _CLASSES)
         return None if not found and self.pasted else found
 
     @cached_property

@@ -14,7 +14,7 @@ from envcheck.diagnosis.rocm_build import rocm_asked
 from envcheck.diagnosis.torch_build import asked, is_jetson
 from envcheck.model.facts import DeviceNode
 from envcheck.model.patterns import regex
-from envcheck.model.report import Evidence, Finding, Fix, Severity
+from envcheck.model.report import Confidence, Evidence, Finding, Fix, Severity
 from envcheck.model.shell import quote
 from envcheck.model.text import Text, say
 
@@ -320,8 +320,19 @@ def job_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
         ),
         fixes=_ask_for_gpu(case),
         severity="warning" if case.has_nvidia is False else "error",
-        confidence="possible" if _asked_for_some(case) else "certain" if told or none_left else "likely",
+        confidence=_how_sure(case, told) if not none_left else "certain",
     )
+
+
+def _how_sure(case: Case, told: Said) -> Confidence:
+    """A scheduler's own words and a request without GPUs are sure; that a GPU is missed in a job is less."""
+    if _asked_for_some(case):
+        return "possible"
+    own = case.said("slurm_no_gpu") or case.said("job_asked_no_gpu") or case.said("job_script_asks_no_gpu")
+    node = any(case.said(slug) for slug in ("module_not_loaded", "gpu_init_failed"))
+    if own:
+        return "certain"
+    return "possible" if told and node else "likely"
 
 
 def _asked_for_some(case: Case) -> bool:

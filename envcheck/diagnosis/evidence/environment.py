@@ -22,6 +22,7 @@ _ENVIRON = regex(
     r"(?:: (?P<shown>-?[\w,-]{0,200})\s*$|\s{0,2}=\s{0,2}(?:str\()?[\"'](?P<value>[^\"'\n]{0,500})[\"'])"
 )
 _IN_YAML = regex(rf"^\s{{2,24}}(?:- )?(?P<name>{_NAMES}):\s{{1,4}}[\"']?(?P<value>[^\s\"'#]{{1,200}})[\"']?\s*$")
+_IN_JSON = regex(rf"\"(?P<name>{_NAMES})\": ?\"(?P<value>[^\"\n]{{0,500}})\"")
 _IN_MAP = regex(rf"(?<=[\[ ])(?P<name>{_NAMES}):(?P<value>[^\s\]]{{0,200}})(?=[ \]])")
 """Go's way to print a map, `map[ONE:1 TWO:]`; an empty value is one that is not set."""
 _ECHOES = regex(rf"\$\{{?({_NAMES})\b")
@@ -34,6 +35,8 @@ def read(page: Page, draft: Draft) -> None:
         for pair in _IN_MAP.finditer(line.text) if "map[" in line.text else ():
             if pair["value"]:
                 _seen(pair["name"], pair["value"], line, draft)
+        for pair in _IN_JSON.finditer(line.text) if '": "' in line.text else ():
+            _seen(pair["name"], pair["value"], line, draft)
         yaml = _IN_YAML.match(line.text) if ": " in line.text else None
         if yaml:
             _seen(yaml["name"], yaml["value"], line, draft)

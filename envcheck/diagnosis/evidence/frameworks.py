@@ -17,7 +17,7 @@ _FASTAI = regex(
     r"|- gpu(?P<index>\d{1,2})\s{1,12}: (?P<memory>\d{1,7})MB \| (?P<name>\S.{1,60}?))\s{0,8}$"
 )
 _LEADER = regex(
-    r"^\s{0,8}(?P<key>torch version|torch cuda version|torch hip version|nvcc version)"
+    r"^\s{0,8}(?P<key>torch install path|torch version|torch cuda version|torch hip version|nvcc version)"
     r" \.{3,40} (?P<value>\S{1,60})\s{0,8}$"
 )
 _BUILT_FOR = regex(rf"\bPyTorch {VERSION} with CUDA \d{{3,5}} \(you have (?P<have>{VERSION})\)")
@@ -109,7 +109,9 @@ def _fastai(match: re.Match[str], line: Line, draft: Draft) -> None:
 
 
 def _deepspeed(key: str, value: str, line: Line, draft: Draft) -> None:
-    if key == "torch version":
+    if key == "torch install path":
+        draft.see("torch.file", value.strip("[]'\""), line, rank=6)
+    elif key == "torch version":
         torch_seen(value, line, draft)
     elif key == "torch cuda version":
         build_cuda(value, line, draft)

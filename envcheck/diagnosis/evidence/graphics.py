@@ -102,7 +102,14 @@ def _labelled(labels: dict[str, str], line: Line, draft: Draft) -> None:
         draft.gpus[0]["look"] = WORDS
 
 
+_DRIVER_FIELD = regex(r"\bdriver_version\W{1,6}(?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)\b")
+"""Fingerprints of nodes and labels of metrics."""
+
+
 def _tools(line: Line, draft: Draft) -> None:
+    field = _DRIVER_FIELD.search(line.text) if "driver_version" in line.text else None
+    if field:
+        draft.see_many("nvidia.driver_versions", field["version"], line)
     nvitop = _NVITOP.search(line.text)
     head = nvitop or _GPUSTAT_HEAD.match(line.text)
     if head:

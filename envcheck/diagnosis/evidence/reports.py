@@ -27,6 +27,8 @@ _COLUMNS = regex(
     r"|(?:NVIDIA )?[Dd]river [Vv]ersion|Python|sys\.platform)\s{1,40}"
     rf"(?P<value>{_VERSION}|True|False|Yes|linux|win32|darwin)\b"
 )
+_AT = regex(r"^\s{0,8}(?P<name>torchvision|torchaudio)\s{2,40}(?P<version>\d[\w.+]{2,30}) @\S")
+"""detectron2 names the folder of each package."""
 _ROCM_SMI = regex(
     r"^\s{0,8}GPU\[(?P<index>\d{1,2})\]\s{0,8}: \s{0,4}(?:Device Name|Card [Ss]eries|Card SKU Name):\s{1,8}"
     r"(?P<name>\S.{2,60}?)\s*$"
@@ -46,6 +48,9 @@ def read(page: Page, draft: Draft) -> None:
             continue
         _versions(line, draft)
         _devices(line, draft, fresh=fresh)
+        companion = _AT.match(line.text)
+        if companion:
+            draft.package(companion["name"], companion["version"], line)
         columns = _COLUMNS.match(line.text)
         if columns:
             _pair(columns["key"].casefold(), columns["value"], line, draft)

@@ -15,7 +15,8 @@ from envcheck.model.patterns import regex
 _JETSON = regex(
     r"\bjetbot@|\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b"
     r"|\bJetPack(?:_VERSION)?\b|\bL4T(?:_VERSION)?\b|\bR\d{2} \(release\)"
-    r"|\d-tegra\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
+    r"|\d-tegra\b|\bnvidia,tegra\d{3}"
+    r"|\bGPU \d{1,2}: (?:NVIDIA )?(?:Orin|Xavier|Thor)\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
     r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)"
     r"|^\W{0,4}(?:NVIDIA )?(?:Orin|Xavier)\W{0,4}$|['\"](?:NVIDIA )?(?:Orin|Xavier|Thor)['\"]",
     re.IGNORECASE | re.MULTILINE,
@@ -24,7 +25,7 @@ _NOT_ABOUT_HERE = regex(r"https?://\S*(?:jetson|tegra)|\b(?:not|no|isn't|without
 _WSL = regex(
     r"microsoft-standard|\b4\.4\.0-\d+-Microsoft\b|/lib/modules/3\.4\.0\+"
     r"|\bWSL ?[12]\b|\bWSL version\b|^\W{0,4}WSL\s{0,2}:"
-    r"|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b|^\W{0,4}cmd\.exe /c ",
+    r"|[$#] nvidia-smi\.exe\b|(?:^|[\s\"'(:])/mnt/[a-z]/|/usr/lib/wsl/|\bdxgkrnl\b|\bwsl-ubuntu\b|^\W{0,4}cmd\.exe /c ",
     re.IGNORECASE | re.MULTILINE,
 )
 _NOT_HERE = regex(r"\b(?:not?|without|outside|unlike|instead of)\b[^.\n]{0,30}\bWSL|WSL ?1 or WSL ?2", re.IGNORECASE)
@@ -193,6 +194,7 @@ MARKS = (
             "l4t",
             "(release)",
             "-tegra",
+            ",tegra",
             "(nvgpu)",
             "(integrated)",
             "nvidia tegra",
@@ -206,7 +208,7 @@ MARKS = (
     Mark(
         _WSL,
         (("host.wsl", True, 6), ("host.os", "linux", 8)),
-        needs=("microsoft", "/lib/modules/3.4.0+", "wsl", "/mnt/", "dxgkrnl", "cmd.exe"),
+        needs=("microsoft", "/lib/modules/3.4.0+", "wsl", "/mnt/", "dxgkrnl", "cmd.exe", "nvidia-smi.exe"),
         unless=_NOT_HERE,
     ),
 )

@@ -27,7 +27,8 @@ _LSMOD = regex(r"^(?P<name>nvidia|nvidia_uvm|nvidia_drm|nvidia_modeset|nouveau|a
 _LSMOD_UVM = regex(r"\blsmod\b[^|\n]{0,4}\|\s{0,3}e?grep\b[^|\n]{0,12}nvidia[-_]uvm\W{0,3}$")
 _LSPCI = regex(
     r"^\s*(?P<address>(?:[0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]) (?P<kind>VGA compatible controller|3D controller"
-    r"|Display controller|Bridge)[^:]{0,20}: (?P<vendor>NVIDIA|Advanced Micro Devices|AMD|Intel)[^(\n]{0,200}"
+    r"|Display controller|Processing accelerators|Bridge)[^:]{0,20}: "
+    r"(?P<vendor>NVIDIA|Advanced Micro Devices|AMD|Intel)[^(\n]{0,200}"
     r"(?P<revision>\(rev [0-9a-f]{2}\))?"
 )
 _HOSTNAMECTL = regex(
@@ -83,7 +84,7 @@ _TORCH_LIBRARY = regex(
     r"\.(?:dll|so|dylib)\b"
 )
 _SOME_FILES = 3
-_ARCH_LINE = regex(r"\s{0,8}sm_\d{2,3}[a-z]?\s{0,4}$")
+_ARCH_LINE = regex(r"\s{0,8}(?:amdhsa--)?(?P<name>sm_\d{2,3}[a-z]?|gfx[0-9a-f]{3,4})\s{0,4}$")
 _SEEKS = regex(
     r"\b(?:(?P<modules>lsmod)|(?P<packages>dpkg (?:-l|--list)|rpm -qa|apt list --installed|pacman -Qs?))"
     r"\s{0,2}\|\s{0,2}e?grep (?:-i )?[\"']?nvidia[\"']?\s{0,4}$"
@@ -158,9 +159,9 @@ def _silent(page: Page, draft: Draft) -> None:
 
 def _kernels(page: Page, draft: Draft) -> None:
     """The architectures that cuobjdump found in a library, one a line."""
-    if "cuobjdump" not in page.text:
+    if "cuobjdump" not in page.text and "roc-obj-ls" not in page.text:
         return
-    found = [(match[0].strip(), line) for line in page.lines if (match := _ARCH_LINE.match(line.text))]
+    found = [(match["name"], line) for line in page.lines if (match := _ARCH_LINE.match(line.text))]
     if len(found) >= _SOME_FILES:
         draft.see("torch.arch_list", tuple(name for name, _ in found), found[0][1], rank=4)
 
@@ -271,7 +272,12 @@ def _pci(line: Line, device: str | None, draft: Draft) -> str | None:
     if match:
         address = match["address"] if match["address"].count(":") == 2 else f"0000:{match['address']}"
         revision = match["revision"][5:7] if match["revision"] else None
-        kinds = {"VGA compatible controller": "0300", "3D controller": "0302", "Display controller": "0380"}
+        kinds = {
+            "VGA compatible controller": "0300",
+            "3D controller": "0302",
+            "Display controller": "0380",
+            "Processing accelerators": "1200",
+        }
         draft.pci[address] = PciDevice(
             address=address,
             vendor=_VENDORS[match["vendor"]],

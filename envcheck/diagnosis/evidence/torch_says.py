@@ -55,6 +55,7 @@ _BUILT = (
     (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
 )
 _WITHOUT_CUDA = regex(r"\bUSE_CUDA=(?:OFF|0)\b(?!.*USE_ROCM=(?:ON|1)\b)")
+_CONDAS_COMPILER = regex(r"CXX_COMPILER=\S{0,200}(?:-conda-|/feedstock_root/|/conda-bld/)")
 _NOT_COMPILED = regex(r"Torch not compiled with CUDA enabled")
 _BUILT_WITHOUT = regex(r"torch\b[^\n]{0,30}\bbuilt with CUDA\??\s{0,2}[:=]?\s{0,2}(?:False|No)\b", re.IGNORECASE)
 _UNAVAILABLE = regex(
@@ -115,6 +116,8 @@ def _build(line: Line, draft: Draft) -> None:
             line,
             rank=6,
         )
+    if "CXX_COMPILER=" in line.text and _CONDAS_COMPILER.search(line.text):
+        draft.see("torch.installer", "conda", line)
     if "USE_CUDA=" in line.text and _WITHOUT_CUDA.search(line.text):
         draft.see("torch.variant", "cpu", line, rank=5)
         draft.see("torch.cuda_known", True, line, rank=5)

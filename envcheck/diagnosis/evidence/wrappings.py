@@ -25,6 +25,7 @@ _TAG = regex(
     r"|\[pod/[\w.-]{1,80}/[\w.-]{1,80}\] "  # kubectl logs --prefix
     rf"|\d{{4}}-\d\d-\d\dT{_CLOCK}(?:Z|[+-]\d\d:?\d\d)(?: std(?:err|out) [FP])? "  # GitHub Actions, kubectl, CRI
     r"|##\[(?:error|warning|command|debug|group)\]"  # GitHub Actions, Azure
+    rf"|\[\d{{4}}-\d\d-\d\d, {_CLOCK} UTC\] \{{[\w./]{{1,80}}:\d{{1,6}}\}} {_LEVEL} - "  # Airflow
     rf"|(?:[A-Z][a-z]{{2}} [ \d]\d |\d{{4}}-\d\d-\d\dT){_CLOCK}\S{{0,6}} [\w.-]{{1,64}} "
     r"(?!nv|kernel|docker|containerd|kubelet|slurm|systemd)[\w.@/()-]{1,64}\[\d{1,8}\]: "  # journalctl
     rf"|\[?(?:(?:\d{{4}}[-/])?\d{{2}}[-/]\d{{2}}[ T])?{_CLOCK}(?: [A-Z]{{2,3}}\d)?\]?"  # loggers: the time first
