@@ -16,13 +16,13 @@ from envcheck.model.versions import numbers
 _NO = r"(?:\b[Nn]o\b|\bnot\b|(?<!\.)[Ee]rror|[Ff]ail|[Cc]annot|[Uu]nable|[Uu]navailable)"
 _OF = r"(?:CUDA|GPU|HIP|cuda|nvidia|NVIDIA)"
 _OF_GPUS = regex(rf"{_OF}[^\n]{{0,60}}{_NO}|{_NO}[^\n]{{0,60}}{_OF}(?! device = cuda)")
-
-
 _CONDA = regex(
     r"[\\/](?:ana|mini)?conda\d?[\\/]|[\\/](?:mini|mamba)forge\d?[\\/]|\bconda (?:activate|env|install|create)\b"
 )
 _PIP_INSTALL = regex(r"\bpip3? install\b[^\n]{0,200}\btorch\b")
 _ROCM_WORD = regex(r"(?i)[\s#=_./-]rocm\b")
+_BEHIND = 2
+"""Generations of CUDA by which a driver is old for whatever a plain install brings."""
 
 
 class _Guess(Plain, frozen=True):
@@ -78,10 +78,6 @@ def _uninstalled(case: Case) -> tuple[Evidence, ...]:
     return (fact("nvidia.packages", "-", "text"),) if none else ()
 
 
-_BEHIND = 2
-"""Generations of CUDA by which a driver is old for whatever a plain install brings."""
-
-
 def _old_driver(case: Case) -> tuple[Evidence, ...]:
     """CUDA is not available below a driver of long ago, nothing tells the build, and a plain install has CUDA here."""
     version = case.driver_version
@@ -117,20 +113,11 @@ def _tags_refused(case: Case) -> tuple[Evidence, ...]:
     return heard(fits, 1)
 
 
-def _where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
-    """Fits where that was said."""
+def _where(signature: str, *, missed: bool = False) -> Callable[[Case], tuple[Evidence, ...]]:
+    """Fits where that was said; `missed`: and a GPU was missed."""
 
     def fits(case: Case) -> tuple[Evidence, ...]:
-        return heard(case.said(signature), 1)
-
-    return fits
-
-
-def _missed_where(signature: str) -> Callable[[Case], tuple[Evidence, ...]]:
-    """Fits where that was said and a GPU was missed."""
-
-    def fits(case: Case) -> tuple[Evidence, ...]:
-        return heard(case.said(signature), 1) if _missed(case) else ()
+        return heard(case.said(signature), 1) if not missed or _missed(case) else ()
 
     return fits
 
@@ -147,10 +134,12 @@ def _rocm(case: Case) -> object:
 
 _GUESSES = (
     _Guess(
-        "EC402", _missed_where("hint_quoted_visible"), say("The quotes may belong to the value: no GPU has that name")
+        "EC402",
+        _where("hint_quoted_visible", missed=True),
+        say("The quotes may belong to the value: no GPU has that name"),
     ),
-    _Guess("EC222", _missed_where("hint_stubs"), say("The toolkit's stubs may come before the driver's libcuda")),
-    _Guess("EC214", _missed_where("hint_lockdown"), say("Secure Boot may keep the NVIDIA module out")),
+    _Guess("EC222", _where("hint_stubs", missed=True), say("The toolkit's stubs may come before the driver's libcuda")),
+    _Guess("EC214", _where("hint_lockdown", missed=True), say("Secure Boot may keep the NVIDIA module out")),
     _Guess("EC217", _where("hint_unplugged"), say("A GPU may have left the bus")),
     _Guess("EC305", _where("hint_companion"), say("torchvision or torchaudio may not have been built for this torch")),
     _Guess("EC349", _where("hint_symbol"), say("A compiled package may have been built for another release of torch")),
