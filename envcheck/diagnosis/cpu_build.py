@@ -15,7 +15,7 @@ from envcheck.model.base import Plain
 from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence
 
-_CPU_INDEX = regex(r"/whl/(?:nightly/|test/)?cpu\b|pytorch-wheels/cpu\b|torch==?\S*\+cpu\b|--torch-backend[= ]cpu\b")
+CPU_INDEX = regex(r"/whl/(?:nightly/|test/)?cpu\b|pytorch-wheels/cpu\b|torch==?\S*\+cpu\b|--torch-backend[= ]cpu\b")
 _NO_PLAIN_INSTALL = regex(
     r"--index-url|--extra-index-url|\s-i\s|\s-f\s|--find-links|\+c[pu]|--index\b|requirements|\.whl\b"
 )
@@ -128,7 +128,7 @@ def _conda_plain(case: Case) -> _Found | None:
     host, version = case.facts.host, case.torch_version or ""
     if not case.pasted or host.os != "linux" or host.machine != "x86_64" or has_cuda(case) is not False:
         return None
-    if not re.fullmatch(r"\d{1,2}\.\d{1,2}\.\d{1,2}", version) or asked(case, _CPU_INDEX):
+    if not re.fullmatch(r"\d{1,2}\.\d{1,2}\.\d{1,2}", version) or asked(case, CPU_INDEX):
         return None
     rows = [one for one in case.catalogue.builds() if one.torch == version and one.on_default_index]
     made = any(one.cuda for one in rows if (one.os, one.machine) == ("linux", "x86_64"))
@@ -139,7 +139,7 @@ def _conda_path(case: Case) -> _Found | None:
     """Torch without CUDA in an environment of conda on Linux: what pip installs there by itself has CUDA."""
     torch = case.facts.torch
     foreign = case.facts.host.os not in ("linux", None) or case.facts.host.machine == "aarch64"
-    if foreign or has_cuda(case) is not False or "+" in (torch.version or "") or asked(case, _CPU_INDEX):
+    if foreign or has_cuda(case) is not False or "+" in (torch.version or "") or asked(case, CPU_INDEX):
         return None
     if not _CONDA_PLACE.search(torch.file or ""):
         return None
@@ -173,7 +173,7 @@ def _machine_of(case: Case) -> str | None:
 
 def _aarch64(case: Case) -> _Found | None:
     machine = _machine_of(case)
-    if asked(case, _CPU_INDEX):
+    if asked(case, CPU_INDEX):
         return None
     told = case.said("aarch64_wheel")
     plain = asked(case, _PLAIN_INSTALL) if case.pasted and case.cuda_available is False else None
@@ -211,7 +211,7 @@ def _small_wheel(case: Case, told: Said) -> _Found | None:
 
 def _windows(case: Case) -> _Found | None:
     """The default index, its mirrors and lock files made from them hold CPU builds for Windows."""
-    if asked(case, _CPU_INDEX):
+    if asked(case, CPU_INDEX):
         return None
     wheel = groups_of(case, "default_windows_wheel")
     if wheel is not None and float(wheel.get("size", "0")) < float(limit("small_wheel_mb")):
@@ -310,7 +310,7 @@ def _cache(case: Case) -> _Found | None:
 
 
 def _pip(case: Case) -> _Found | None:
-    line = asked(case, _CPU_INDEX) if case.pasted and case.cuda_available is False else None
+    line = asked(case, CPU_INDEX) if case.pasted and case.cuda_available is False else None
     plain = "+" not in (case.torch_version or "")
     if line and has_cuda(case) is None and plain and not asked(case, CUDA_INDEX):
         return "likely", (saw("messages", line, "text"),)
@@ -319,7 +319,7 @@ def _pip(case: Case) -> _Found | None:
     # A bare complaint tells that the build has no CUDA, not how it came: conda, a cache, Windows, Arm and macOS all do.
     bare = case.pasted and case.torch_version is None and not case.packages
     # On Windows the wheel of the default index calls itself +cpu, too.
-    either = _calls_itself_cpu(case) and case.facts.host.os in ("windows", None) and not asked(case, _CPU_INDEX)
+    either = _calls_itself_cpu(case) and case.facts.host.os in ("windows", None) and not asked(case, CPU_INDEX)
     return ("possible" if bare or either else "certain"), (*_shown(case), *heard(case.said("already_satisfied"), 1))
 
 

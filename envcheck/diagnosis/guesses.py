@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check
-from envcheck.diagnosis.cpu_build import CONDA_PINS_CUDA
+from envcheck.diagnosis.cpu_build import CONDA_PINS_CUDA, CPU_INDEX
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.torch_build import CUDA_INDEX, asked, is_jetson
 from envcheck.model.base import Plain
@@ -70,6 +70,19 @@ def _bare(case: Case) -> tuple[Evidence, ...]:
         return ()
     answer = (fact("torch.cuda_available", "False", "text"),) if case.cuda_available is False else ()
     return answer or heard(case.said("hint_no_cuda"), 1)
+
+
+def _on_arm(case: Case) -> tuple[Evidence, ...]:
+    """A program that computes on the CPU of an Arm machine."""
+    here = case.facts.host.machine == "aarch64" and not case.facts.host.jetson and not case.build_cuda
+    return heard(case.said("hint_device_cpu"), 1) if here and not case.on_macos else ()
+
+
+def _on_cpu(case: Case) -> tuple[Evidence, ...]:
+    """A program that computes on the CPU, after wheels for the CPU were asked for."""
+    line = asked(case, CPU_INDEX)
+    said = heard(case.said("hint_device_cpu"), 1) if line else ()
+    return (*said, fact("messages", line, "text")) if said and line else ()
 
 
 def _uninstalled(case: Case) -> tuple[Evidence, ...]:
@@ -174,6 +187,8 @@ _GUESSES = (
         _when("host.scheduler", lambda case: case.scheduler),
         say("The job may have been given no GPU"),
     ),
+    _Guess("EC324", _on_arm, say("The default index may have given a CPU build for Arm")),
+    _Guess("EC301", _on_cpu, say("A CPU build was asked for, and the program computes on the CPU")),
     _Guess("EC202", _uninstalled, say("No package of NVIDIA's driver may be installed")),
     _Guess("EC206", _old_driver, say("The driver is older than what PyTorch's builds of today need")),
     _Guess(

@@ -26,6 +26,7 @@ _AVAILABLE = (
     ),
     regex(rf"\b[Tt]orch {VERSION}(?:,|\s\|)? (?P<what>CUDA)(?: available)? (?P<answer>True|False)\b"),
     regex(r"^\W{0,3}(?P<what>CUDA|cuda|GPU|gpu) (?P<answer>False|True)\s{0,4}$"),
+    regex(rf"\btorch[ =]{VERSION} (?P<what>cuda)=(?P<answer>True|False)\b"),
 )
 _NEEDED = (
     ("vail", "VAIL", "sable", "可用"),
@@ -46,6 +47,7 @@ _NEEDED = (
     ),
     ("orch ",),
     ("uda False", "UDA False", "pu False", "PU False", "uda True", "UDA True", "pu True", "PU True"),
+    ("cuda=",),
 )
 """One of them stands in every line that the pattern fits: most lines need not be searched, nor patterns compiled."""
 _NO = regex(r"not |un|dis|no|false|不|否|无", re.IGNORECASE)

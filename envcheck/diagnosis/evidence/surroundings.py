@@ -108,6 +108,7 @@ _BITS_32 = regex(
     r"|^\s*armhf\s*$|_armhf\.deb\b",
     re.IGNORECASE | re.MULTILINE,
 )
+_DEBIAN_ARM = regex(r"\b(?:main|universe|restricted) arm64 Packages\b", re.MULTILINE)
 _LIBC = regex(
     r"^\W{0,6}(?:glibc|GNU libc|GNU C Library)(?:\s?version)?\W{1,4}(?P<version>2\.\d{1,2})\W{0,3}$"
     r"|^\s{0,4}ldd \((?:GNU|Ubuntu|Debian)[^)\n]{0,40}\) (?P<ldd>2\.\d{1,2})\b",
@@ -183,6 +184,7 @@ MARKS = (
     Mark(_WINDOWS_TOOLS, (("host.os", "windows", 2),), needs=("findstr", "select-string", "where", "get-")),
     Mark(_MSC, (("host.os", "windows", 5),), needs=("msc v.",)),
     Mark(_WINDOWS_PLATFORM, (("host.os", "windows", 4),), needs=("windows-",)),
+    Mark(_DEBIAN_ARM, (("host.machine", "aarch64", 2),), needs=("arm64",)),
     Mark(_ALPINE, (("host.libc", "musl", 7),), needs=("musllinux", "alpine", "apk add")),
     Mark(
         _JETSON,

@@ -72,6 +72,7 @@ _APT_UPGRADE = regex(
     r"^Upgrade: .{0,4000}?\b(?:libnvidia-compute|nvidia-utils|nvidia-driver|libnvidia-gl)-\d{3}(?:-server)?(?::\w+)?"
     r" \(\d{3}\.[\d.]{2,8}\S{0,30}, (?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)"
 )
+_PACMAN = regex(r"\[ALPM\] upgraded nvidia-utils \(\d{3}\.\S{1,20} -> (?P<version>\d{3}\.\d{1,3}(?:\.\d{1,3})?)-")
 _CUDA_OF_CONDA = regex(r"^\s{4,60}__cuda=(?P<version>\d{1,2}\.\d{1,2})(?:=\d+)?\s*$")
 """The driver's CUDA, as conda info tells it."""
 _MODULE_ASKED = regex(r"\bmodinfo (?:-F version nvidia|nvidia -F version)\s*$")
@@ -197,6 +198,7 @@ def _driver(line: Line, draft: Draft) -> None:
     if number:
         draft.see_many("nvidia.cuda_versions", cuda_of_int(int(number["number"])), line)
     library = _NVML_LIBRARY.search(line.text) or _DRIVER_PACKAGE.match(line.text) or _APT_UPGRADE.match(line.text)
+    library = library or _PACMAN.search(line.text)
     if library:
         draft.see_many("nvidia.library_versions", library["version"], line)
 

@@ -12,7 +12,7 @@ Told = list[tuple[int, str]]
 
 _ANSI = regex(r"\x1b\[[0-9;?]{0,32}[ -/]{0,4}[@-~]|\x1b\][^\x07\x1b]{0,512}(?:\x07|\x1b\\)|\x1b[@-_]")
 _QUOTE = regex(r"^(?:\s{0,3}(?:> ){1,8}|\s{0,3}>$)")
-_COMPOSED = regex(r"[\s>]{0,12}(?P<service>[a-z][\w.-]{0,60}[-_]\d{1,2})\s{1,30}\| ")
+_COMPOSED = regex(r"[\s>]{0,12}(?P<service>[a-z][\w.-]{0,60}?)(?P<number>[-_]\d{1,2})?\s{1,30}\| ")
 _CLOCK = r"\d{2}:\d{2}:\d{2}(?:[.,-]\d{1,9})?"
 _LEVEL = r"(?:TRACE|DEBUG|INFO|WARN(?:ING)?|ERROR|CRITICAL|FATAL|SUCCESS)"
 _PLACE = r"\[?[\w./]{1,80}:\d{1,6}\]?"
@@ -60,7 +60,7 @@ _ASIDE = frozenset(("stream", "time", "timestamp", "ts", "level", "severity", "l
 _SIGNS = (("`", "`", 1), ("**", "**", 1), ("- ", "", 4), ("* ", "", 4))
 """Markdown's signs around each line: what opens it, what closes it, and how many such lines are no chance."""
 _PAIR = regex(r"[-*] [\w`(][\w `().-]{1,60}:\s")
-_FEW, _SEVERAL = 3, 5
+_TWICE, _FEW, _SEVERAL = 2, 3, 5
 """Lines from which on something that stands before all of them is no chance."""
 _TAGS_BEFORE = 3
 """What stands before one line at most: the time of a runner, a service, a rank."""
@@ -112,10 +112,14 @@ def _single_spaced(lines: Told) -> Told:
 
 
 def _services(lines: Told) -> dict[int, int]:
-    """Of each line that docker compose logged the length of its prefix: one that comes at least twice."""
+    """Of each line that docker compose logged the length of its prefix: one that comes twice, or thrice unnumbered."""
     found = {at: match for at, (_, text) in enumerate(lines) if "| " in text and (match := _COMPOSED.match(text))}
-    names = Counter(match["service"] for match in found.values())
-    return {at: match.end() for at, match in found.items() if names[match["service"]] > 1}
+    names = Counter((match["service"], match["number"]) for match in found.values())
+    return {
+        at: match.end()
+        for at, match in found.items()
+        if names[match["service"], match["number"]] >= (_TWICE if match["number"] else _FEW)
+    }
 
 
 def _untagged(raw: str) -> Iterator[str]:
