@@ -259,7 +259,7 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
     if one.offered and not known_64:
         # Who asks for a CUDA variant has a 64-bit machine, as a rule, and a new Python.
         if (one.local or "cpu") != "cpu" and wanted:
-            return Reason("python_too_new", one, "likely", wanted[0])
+            return Reason("python_too_new", one, "possible", wanted[0])
         return Reason("python_32bit", one, "possible")
     if one.asked is not None:
         if not wanted and known_64 and one.offered:  # a release older than the catalogue's
