@@ -27,6 +27,11 @@ from envcheck.model.unbroken import unbroken
 
 CAP = 65536
 """Characters of a message that are looked at."""
+_SPACE = re.compile(r"(?P<kept>\\.|\[(?:\\.|[^\]\\])+\]| [?*+{])| ")
+"""A space of a pattern, except one that is escaped, in a class or repeated."""
+_BREAK = r"\s{1,14}"
+"""What such a space stands for: one, or the end of a line and the indentation of the next."""
+_WRAP = re.compile(r"\s+")
 
 
 class Signature(Value, frozen=True, kw_only=True):
@@ -46,11 +51,6 @@ class Signatures(Value, frozen=True, kw_only=True):
     source: str = ""
     date: str = ""
     signature: tuple[Signature, ...] = ()
-
-
-_WRAP = re.compile(r"\s+")
-_SPACE = re.compile(r"(?P<kept>\\.|\[(?:\\.|[^\]\\])+\]| [?*+{])| ")
-_BREAK = r"\s{1,14}"
 
 
 class Groups(dict[str, str]):

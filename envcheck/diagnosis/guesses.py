@@ -160,7 +160,7 @@ _GUESSES = (
     _Guess("EC235", _where("hint_hip"), say("This build may have no kernels for the AMD GPU")),
     _Guess("EC316", _where("hint_cudnn"), say("Another cuDNN than torch's own may have been loaded")),
     _Guess("EC216", _where("hint_nvrm"), say("The driver may have failed to start the GPU")),
-    _Guess("EC307", _where("hint_folder"), say("A folder named torch may hide the installed one")),
+    _Guess("EC307", _where("hint_folder"), say("A file or folder of the same name may hide the installed package")),
     _Guess("EC308", _where("hint_numpy"), say("This torch may have been built for another generation of NumPy")),
     _Guess("EC330", _where("hint_omp"), say("Two copies of OpenMP's library may be loaded together")),
     _Guess("EC331", _where("hint_absent_dll"), say("A library that one of torch's DLLs needs may be missing")),

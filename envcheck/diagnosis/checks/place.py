@@ -167,7 +167,7 @@ def works_in_one(this: Check, case: Case) -> Iterator[Finding]:
     elsewhere = _fails_elsewhere(case)
     if {one.value for one in answers} != {"True", "False"} and not elsewhere:
         return
-    if _replaced(case):
+    if _lost_cuda(case):
         return
     code = "import os, sys, torch; print(sys.executable, torch.__file__, os.environ.get('CUDA_VISIBLE_DEVICES'))"
     yield this.finding(
@@ -189,7 +189,7 @@ def _only_asked(case: Case) -> bool:
     )
 
 
-def _replaced(case: Case) -> bool:
+def _lost_cuda(case: Case) -> bool:
     """A build with CUDA was there, and one without it came in its place."""
     versions = case.facts.sightings.get("torch.version", ())
     return (case.torch_version or "").endswith("+cpu") and any("+cu" in one.value for one in versions)

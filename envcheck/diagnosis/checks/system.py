@@ -265,9 +265,6 @@ def macos_on_intel(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-_OLD_BITS = 32
-
-
 @check(
     "EC114",
     "machine-without-wheels",
@@ -287,7 +284,7 @@ def machine_without_wheels(this: Check, case: Case) -> Iterator[Finding]:
     """
     if case.torch_imported or case.facts.host.os is None or case.builds_here or not case.catalogue.builds():
         return
-    if case.facts.python.bits == _OLD_BITS and case.facts.host.os == "windows":  # another Python will do there
+    if case.facts.python.bits == 32 and case.facts.host.os == "windows":  # another Python will do there
         return
     yield this.finding(
         say("torch has no wheels for {os} on {machine}", os=case.facts.host.os, machine=case.host_machine),

@@ -202,7 +202,8 @@ def torch_twice(this: Check, case: Case) -> Iterator[Finding]:
     )
 
 
-_MODULES = frozenset(("nn", "autograd", "storage"))
+_PARTS = frozenset(("nn", "autograd", "storage"))
+"""Parts of torch that every installed one has."""
 
 
 @check(
@@ -228,7 +229,7 @@ def torch_incomplete(this: Check, case: Case) -> Iterator[Finding]:
     said = tuple(
         one
         for one in case.said("torch_partial")
-        if not (case.pasted and one[1].get("missing") in _MODULES and "-packages" not in one[0].text)
+        if not (case.pasted and one[1].get("missing") in _PARTS and "-packages" not in one[0].text)
     )
     if not broken and not said:
         return

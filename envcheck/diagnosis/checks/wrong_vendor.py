@@ -15,6 +15,8 @@ from envcheck.model.patterns import regex
 from envcheck.model.report import Confidence, Evidence, Finding
 from envcheck.model.text import say
 
+_NVIDIA_LIBRARY = regex(r"nvidia-[\w-]{2,40}-cu\d{2}$")
+"""Names of the wheels in which NVIDIA's libraries come, each with the major version of its CUDA."""
 _BESIDE = regex(r"--extra-index-url[ =]\S{0,80}rocm")
 
 
@@ -119,7 +121,7 @@ def _brought(case: Case) -> tuple[Evidence, ...]:
     torch = package(case, "torch")
     if torch is None or local(torch.version):
         return ()
-    rows = (one for one in case.facts.packages or () if one.name.startswith("nvidia-") and "-cu1" in one.name)
+    rows = (one for one in case.facts.packages or () if _NVIDIA_LIBRARY.match(one.name))
     return tuple(fact(f"packages[{one.name}]", one.version or "", "interpreter") for one in rows)[:2]
 
 
