@@ -18,7 +18,7 @@ from benchmarks.result import Result, Row, result
 from benchmarks.torch_site import torch_site
 from envcheck.catalogue import Catalogue
 from envcheck.model.plan import Build, Wish
-from envcheck.recommend.resolve import best
+from envcheck.recommend.choice import best
 from envcheck.recommend.target import target_of
 
 CATALOGUE = Catalogue.shipped()

@@ -20,13 +20,14 @@ if TYPE_CHECKING:  # the head start comes before `typing`
 _SELDOM: "dict[str, dict[str, Any]]" = {
     "inspect": {},  # click imports it to tidy docstrings that we tidy ourselves: 7 of the 38 ms of `envcheck --version`
     "textwrap": {},  # msgspec, for schemas
+    "msgspec.inspect": {},  # for schemas, too
     **({"platform": {"system": lambda: os.uname().sysname}} if hasattr(os, "uname") else {}),  # uuid asks this of it
 }
-"""Modules of the standard library that others import and we hardly use, and what is asked of them at once."""
+"""Modules that libraries import and we hardly use, and what is asked of them at once."""
 
 
 class _Later(ModuleType):
-    """Stands in for a module of the standard library that is imported when it is first asked for something else."""
+    """Stands in for a module that is imported when it is first asked for something else."""
 
     def __init__(self, name: str, **known: "Any") -> None:
         super().__init__(name)
@@ -35,7 +36,7 @@ class _Later(ModuleType):
     def __getattr__(self, name: str) -> "Any":
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
-        module = __import__(self.__name__)
+        module = __import__(self.__name__, fromlist=("*",))
         self.__dict__.update(module.__dict__)
         return getattr(module, name)
 

@@ -7,7 +7,8 @@ import pytest
 from benchmarks.grid import SYSTEMS, cells, dotted, facts, oracle_accepts
 from envcheck.catalogue import Catalogue
 from envcheck.model.plan import Build, Wish
-from envcheck.recommend.resolve import best, plan_for
+from envcheck.recommend.choice import best
+from envcheck.recommend.resolve import plan_for
 from envcheck.recommend.target import target_of
 
 CATALOGUE = Catalogue.shipped()

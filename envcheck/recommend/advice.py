@@ -9,6 +9,7 @@ from envcheck.model.base import Plain
 from envcheck.model.plan import Build, Wish
 from envcheck.model.text import Text, say
 from envcheck.model.versions import numbers
+from envcheck.recommend.choice import best
 from envcheck.recommend.rules import NAMES, Judge, kind_of
 from envcheck.recommend.target import Device, Target
 from envcheck.recommend.wishes import spoken
@@ -275,8 +276,6 @@ def _two_changes(verdicts: Verdicts, catalogue: Catalogue, target: Target) -> It
 
 def _fewer_gpus(judge: Judge, catalogue: Catalogue) -> Iterator[Text]:
     """GPUs of different generations: what each would take alone."""
-    from envcheck.recommend.resolve import best
-
     codes = dict.fromkeys(one.code for one in judge.target.nvidia)
     if len(codes) < 2:
         return
