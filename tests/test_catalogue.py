@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from envcheck.catalogue import Catalogue, architectures, gpus, messages
 from envcheck.catalogue.files import DATA, read_table
+from envcheck.catalogue.remedies import last_branch
 from envcheck.model.facts import Message
 from envcheck.model.versions import at_least, numbers
 
@@ -250,6 +251,14 @@ def test_which_code_runs_where(kernel: str, device: str, runs: bool) -> None:
         ("NVIDIA GB10", "12.1"),
         ("Tesla K80", "3.7"),
         ("Orin (nvgpu)", "8.7"),
+        ("NVIDIA GeForce GTX 580", "2.0"),
+        ("GeForce GT 430", "2.1"),
+        ("Quadro 4000", "2.0"),
+        ("Quadro K4000", "3.0"),
+        ("GeForce 210", "1.2"),
+        ("GeForce 9800 GT", "1.1"),
+        ("GeForce 8800 GTX", "1.0"),
+        ("NVIDIA Tesla C1060", "1.3"),
         ("AMD Radeon RX 7900", None),
         ("", None),
     ],
@@ -266,6 +275,25 @@ def test_enough_products_are_known_and_none_twice() -> None:
     assert len(gpus.index(table)) == len(every) + len(table.ambiguous)
     for generation in ("3.5", "5.2", "6.1", "7.0", "7.5", "8.6", "8.7", "8.9", "9.0", "10.0", "12.0", "12.1"):
         assert table.capability[generation]
+
+
+@pytest.mark.parametrize(
+    ("device", "branch"),
+    [
+        ("0a65", "340"),  # GeForce 210
+        ("10c3", "340"),  # GeForce 8400 GS, third revision
+        ("1080", "390"),  # GTX 580
+        ("0de1", "390"),  # GT 430
+        ("1180", "470"),  # GTX 680
+        ("0FC6", "470"),  # GTX 650
+        ("1024", "470"),  # Tesla K40c
+        ("1b06", "580"),  # GTX 1080 Ti
+        ("2204", None),  # RTX 3090
+    ],
+)
+def test_last_driver_branch_of_a_card(device: str, branch: str | None) -> None:
+    row = last_branch(device)
+    assert (row and row.branch) == branch
 
 
 @given(st.text(max_size=300))

@@ -114,6 +114,40 @@ def test_the_cuda_version_alone_decides_by_family(api: str, fires: bool) -> None
     assert ("EC206" in found(facts)) is fires
 
 
+@pytest.mark.parametrize("torch", ["1.2.0", "2.7.1"])
+@pytest.mark.parametrize(
+    ("names", "too_old_for_all"),
+    [
+        (("GeForce GTX 580",), True),
+        (("GeForce 210", "GeForce GT 430"), True),
+        (("GeForce GTX 580", "GeForce GTX 1080"), False),
+        (("GeForce GTX 580", "Some new card"), False),
+        (("Some new card",), False),
+    ],
+)
+def test_no_driver_helps_a_gpu_from_before_all_builds(
+    names: tuple[str, ...], too_old_for_all: bool, torch: str
+) -> None:
+    gpus = [{"index": index, "name": name, "look": "text"} for index, name in enumerate(names)]
+    facts = change(Facts(), source="text", host={"os": "linux", "machine": "x86_64"}, nvidia__gpus=gpus)
+    facts = change(facts, torch={"version": torch, "cuda": "10.0" if torch < "2" else "12.6", "cuda_available": False})
+    facts = change(facts, nvidia__driver_versions=[{"value": "390.157", "look": "text"}])
+    if not too_old_for_all:
+        assert primary(facts) == ("EC206", "driver_too_old")
+        return
+    assert primary(facts) == ("EC211", "gpu_too_old_for_wheel")
+    assert "EC206" not in found(facts)
+    finding = found(facts)["EC211"]
+    assert "every official build" in finding.title.msgid
+    assert [fix.shell for fix in finding.fixes if fix.shell] == ["envcheck install --variant cpu"]
+
+
+def test_a_gpu_that_is_newer_than_all_builds_is_not_too_old() -> None:
+    new = {"index": 0, "name": "Some new card", "compute_capability": "99.0", "look": "nvml"}
+    facts = change(Facts(), source="text", nvidia__gpus=[new], torch={"version": "2.7.1+cu126", "cuda": "12.6"})
+    assert "EC211" not in found(change(facts, torch__cuda_available=False))
+
+
 def test_windows_has_minimums_of_its_own() -> None:
     facts = recorded("healthy-windows-rtx4060", torch__cuda_available=False, torch__devices=[], torch__device_count=0)
     old = change(facts, nvidia__driver_versions=[{"value": "527.41", "look": "files"}])

@@ -435,6 +435,21 @@ def test_a_report_that_was_printed_as_one_line() -> None:
     assert facts.python.version == "3.9.16"
 
 
+_LISTED = r"PyTorch built with:\n  - GCC 11.2\n  - LAPACK is enabled\n{}  - Build settings: BLAS_INFO=open, "
+
+
+@pytest.mark.parametrize(
+    ("runtime", "variant"),
+    [("", "cpu"), (r"  - CUDA Runtime 11.7\n", None), (r"  - HIP Runtime 5.4.22801\n", None)],
+)
+def test_a_list_of_what_torch_was_built_with_that_has_no_runtime(runtime: str, variant: str | None) -> None:
+    printed = "CUDA available: False\n" + _LISTED.format(runtime)
+    for text in (printed, printed.replace("\\n", "\n"), f"[('PyTorch', '2.0.1'), ('Details', '{printed}')]"):
+        assert read(text).torch.variant == variant
+    cut = printed.partition("  - Build settings")[0]
+    assert read(cut).torch.variant is None
+
+
 def test_a_report_whose_lines_a_quote_joined() -> None:
     quoted = (
         "> Collecting environment information... PyTorch version: 2.4.1+cu121 Is debug build: False CUDA used to build"

@@ -51,7 +51,7 @@ class LastBranch(Value, frozen=True, kw_only=True):
     capability: str
     branch: str
     devices: tuple[str, ...]
-    """First two digits of its PCI ids."""
+    """The first digits of its PCI ids; the first row that fits counts."""
     source: str
     date: str
 

@@ -46,6 +46,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "driver_answered": ("nvml", "libcuda", "smi"),
     "secure_boot": ("host",),
     "kernels": ("torch",),
+    "kernels_to_compare": ("torch",),
     "build_cuda": ("torch", "interpreter"),
     "wheel_cuda": ("torch", "interpreter"),
     "build_kind": ("torch", "interpreter"),

@@ -25,6 +25,7 @@ from envcheck.model.facts import (
 )
 from envcheck.model.patterns import regex
 from envcheck.model.plan import Build
+from envcheck.model.versions import capability
 
 BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
 Said = tuple[tuple[Message, dict[str, str]], ...]
@@ -425,6 +426,19 @@ class Machine:
     def card_list(self) -> tuple[Card, ...] | None:
         """The same, None when no GPU is known."""
         return self.cards or None
+
+    @cached_property
+    def before_all_builds(self) -> bool:
+        """Whether every GPU is older than all that official CUDA builds have kernels for; False where that is open."""
+        have = [capability(card.capability) for card in self.cards if card.capability]
+        kernels = {kernel for one in self.builds_here if one.cuda for kernel in one.capabilities}
+        least = min((known for known in map(capability, kernels) if known), default=(0, 0))
+        return bool(have) and len(have) == len(self.cards) and all(one < least for one in have if one)
+
+    @cached_property
+    def kernels_to_compare(self) -> bool | None:
+        """Whether it can be told which GPUs have kernels: the build is known, or none has any; else None."""
+        return bool(self.kernels) or self.before_all_builds or None
 
     @cached_property
     def amd_targets(self) -> tuple[str, ...] | None:

@@ -32,7 +32,8 @@ def misfits(case: Case) -> tuple[Misfit, ...]:
     if case.facts.host.jetson or case.build_kind not in (None, "cuda"):
         return ()
     found: dict[tuple[str, str], Misfit] = {}
-    for one in (*_warned(case), *_listed_by_ggml(case), *_computed(case), *_complained(case), *_before_its_time(case)):
+    told = (*_warned(case), *_listed_by_ggml(case))
+    for one in (*told, *_computed(case), *_complained(case), *_before_its_time(case), *_before_all_builds(case)):
         found.setdefault((_short(one.name), one.capability), one)
     return tuple(found.values())
 
@@ -105,6 +106,16 @@ def _before_its_time(case: Case) -> Iterator[Misfit]:
                 "likely",
                 card.number,
             )
+
+
+def _before_all_builds(case: Case) -> Iterator[Misfit]:
+    """GPUs from before all official builds, beside a CUDA build of which no more is known."""
+    missed = not case.cuda_available and (case.build_kind or case.cuda_was_missed)
+    if case.kernels or not missed or not case.before_all_builds:
+        return
+    for card in case.cards:
+        shown = exhibits.fact(f"{card.fact}.name", card.name, case.facts.torch.look)
+        yield Misfit(card.name, card.capability or "", (), "too_old", (shown,), "likely", card.number)
 
 
 def _mentioned_cuda(case: Case) -> str | None:

@@ -23,7 +23,10 @@ NOT_KNOWN: dict[str, Text] = {
     **dict.fromkeys(("listed", "card_list", "driver_answered", "looked_at_driver", "driver_version"), _DRIVER),
     **dict.fromkeys(("nvidia_module_loaded", "nodes", "uvm_looked_at"), _FILES),
     **dict.fromkeys(("nvidia_pci", "has_nvidia"), _BUS),
-    **dict.fromkeys(("build_shown", "build_kind", "build_cuda", "wheel_cuda", "kernels", "torch_version"), _BUILD),
+    **dict.fromkeys(
+        ("build_shown", "build_kind", "build_cuda", "wheel_cuda", "kernels", "torch_version", "kernels_to_compare"),
+        _BUILD,
+    ),
     **dict.fromkeys(("torch_imported", "torch_look", "cuda_available", "device_count", "devices"), _IMPORT),
     **dict.fromkeys(("cpu_kernel_ok", "illegal_instruction"), _IMPORT),
     **dict.fromkeys(("mps_available", "xpu_available"), say("this torch does not tell")),

@@ -225,6 +225,8 @@ def _known_python(one: Unmet, case: Machine, wanted: list[Build], python: str) -
         if limits and numbers(python) < min(limits):
             return Reason("python_too_old", one, "certain", newest)
         return Reason("python_too_new", one, "certain", newest)
+    if one.called and one.offered and numbers(one.asked or "") < min(map(numbers, one.offered)):
+        return Reason("python_too_new", one, "likely", wanted[0])  # a companion's wheels may come a release later
     if _only_sources(one, case):
         return _old_glibc(one, case, wanted) or Reason("python_32bit", one, "likely")
     young = re.fullmatch(r"3\.(?:1[1-9]|[2-9]\d)\.0\S*", case.facts.python.version or "")

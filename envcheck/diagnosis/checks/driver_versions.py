@@ -9,6 +9,7 @@ from envcheck.diagnosis.check import Check, check
 from envcheck.diagnosis.checks.common import NO_CUDA
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.machine import Said
+from envcheck.diagnosis.misfit import misfits
 from envcheck.model.report import Confidence, Evidence, Finding, Fix
 from envcheck.model.text import Text, say
 from envcheck.model.versions import at_least, cuda_of_int, numbers, same_release
@@ -115,6 +116,8 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     told = case.said("driver_too_old")
     refused = case.pasted and any("refused" in groups for _, groups in told)  # an image beside others that start
     if (case.cuda_available and not refused) or case.facts.host.jetson or case.has_nvidia is False:
+        return
+    if case.before_all_builds and misfits(case):  # no driver helps
         return
     cuda = case.wheel_cuda
     minimum = case.catalogue.minimum_driver(cuda, case.driver_os or "linux") if cuda else None

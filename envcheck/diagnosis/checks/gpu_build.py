@@ -59,6 +59,11 @@ def _why(case: Case, one: Misfit) -> Text | None:
 
 
 def _fixes(case: Case, those: list[Misfit]) -> tuple[Fix, ...]:
+    if case.before_all_builds:
+        return (
+            remedies.step(say("Use a newer GPU, or compute on the CPU")),
+            remedies.envcheck(case, say("Install the CPU build, the smallest"), "install", "--variant", "cpu"),
+        )
     numbers = {one.number for one in those}
     good = [str(card.number) for card in case.cards if card.number not in numbers]
     hide = remedies.otherwise(remedies.see_gpus(case, ",".join(good))) if good and None not in numbers else ()
@@ -102,7 +107,7 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     "EC211",
     "gpu-too-old",
     cause="gpu_too_old_for_wheel",
-    needs=("kernels", "card_list"),
+    needs=("kernels_to_compare", "card_list"),
     hears=(*_WARNINGS, "gpu_newer_than_toolkit"),
     explains=("EC404", "EC207"),
 )
@@ -119,14 +124,10 @@ def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     What to do: install a build whose list has the GPU's architecture, mostly one for a lower CUDA version or an
     older release. A GPU that no build serves can still sit beside the CPU, on which torch computes.
     """
-    found = list(
-        _found(
-            this,
-            case,
-            "too_old",
-            say("{name} (compute capability {capability}) is too old for this build of torch"),
-        )
-    )
+    title = say("{name} (compute capability {capability}) is too old for this build of torch")
+    if case.before_all_builds:
+        title = say("{name} (compute capability {capability}) is too old for every official build of torch")
+    found = list(_found(this, case, "too_old", title))
     yield from found
     if not found and _dropped(case):
         yield this.finding(

@@ -55,6 +55,8 @@ _BUILT = (
     (re.compile(r"CPU capability usage: (?P<value>[\w ]{2,20}?)\s*$"), "torch.cpu_capability"),
 )
 _WITHOUT_CUDA = regex(r"\bUSE_CUDA=(?:OFF|0)\b(?!.*USE_ROCM=(?:ON|1)\b)")
+_BUILT_WITH, _SETTINGS, _RUNTIMES = "PyTorch built with:", "Build settings:", ("CUDA Runtime", "HIP Runtime")
+_LIST_LINES = 30
 _CONDAS_COMPILER = regex(r"CXX_COMPILER=\S{0,200}(?:-conda-|/feedstock_root/|/conda-bld/)")
 _NOT_COMPILED = regex(r"Torch not compiled with CUDA enabled")
 _BUILT_WITHOUT = regex(r"torch\b[^\n]{0,30}\bbuilt with CUDA\??\s{0,2}[:=]?\s{0,2}(?:False|No)\b", re.IGNORECASE)
@@ -78,6 +80,20 @@ def read(page: Page, draft: Draft) -> None:
         if len(line.text) > 6:
             _build(line, draft)
             _paths(line, draft)
+        if _BUILT_WITH in line.text and _lists_no_runtime(page, line):
+            draft.see("torch.variant", "cpu", line, rank=4)
+            draft.see("torch.cuda_known", True, line, rank=4)
+
+
+def _lists_no_runtime(page: Page, first: Line) -> bool:
+    """Whether `torch.__config__.show()` names no CUDA or HIP; the settings stand last, so the list is whole."""
+    told = [first.text.partition(_BUILT_WITH)[2]]
+    for line in page.after(first):
+        if _SETTINGS in told[-1] or len(told) > _LIST_LINES:
+            break
+        told.append(line.text)
+    listed, settings, _ = "\n".join(told).partition(_SETTINGS)
+    return bool(settings) and not any(runtime in listed for runtime in _RUNTIMES)
 
 
 def _devices(line: Line, draft: Draft) -> None:
