@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -138,8 +139,39 @@ def test_no_driver_helps_a_gpu_from_before_all_builds(
     assert primary(facts) == ("EC211", "gpu_too_old_for_wheel")
     assert "EC206" not in found(facts)
     finding = found(facts)["EC211"]
-    assert "every official build" in finding.title.msgid
+    assert "the official builds" in finding.title.msgid
     assert [fix.shell for fix in finding.fixes if fix.shell] == ["envcheck install --variant cpu"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "in_vain"),
+    [
+        (("1080",), True),  # GTX 580
+        (("0a65", "128b"), True),  # GeForce 210 and GT 710
+        (("128b", "1b06"), False),  # GT 710 and GTX 1080 Ti
+        (("102d",), False),  # Tesla K80
+        (("2204",), False),  # RTX 3090
+    ],
+)
+@pytest.mark.parametrize(("owner", "code"), [(None, "EC202"), ("nouveau", "EC203")])
+def test_no_driver_is_advised_where_no_build_serves_the_card(
+    owner: str | None, code: str, devices: tuple[str, ...], in_vain: bool
+) -> None:
+    facts = recorded("driver-missing-ubuntu")
+    card = msgspec.to_builtins((facts.pci or ())[0])
+    slots = [card | {"address": f"0000:0{at}:00.0", "device": one, "driver": owner} for at, one in enumerate(devices)]
+    finding = found(change(facts, pci=slots))[code]
+    commands = [fix.shell for fix in finding.fixes if fix.shell]
+    assert (commands == ["envcheck install --variant cpu"]) is in_vain
+    assert (finding.why is not None) is in_vain
+
+
+def test_a_release_from_before_the_catalogue_served_older_gpus() -> None:
+    gpus = [{"index": 0, "name": "Tesla K40c", "look": "text"}]
+    facts = change(Facts(), source="text", nvidia__gpus=gpus, torch={"version": "1.2.0", "cuda": "10.0"})
+    facts = change(facts, torch__cuda_available=False, nvidia__driver_versions=[{"value": "390.157", "look": "text"}])
+    assert primary(facts) == ("EC206", "driver_too_old")
+    assert "EC211" in found(change(facts, torch__version="1.7.1+cu101", torch__cuda="10.1"))
 
 
 def test_a_gpu_that_is_newer_than_all_builds_is_not_too_old() -> None:

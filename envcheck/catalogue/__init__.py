@@ -138,6 +138,10 @@ class Catalogue:
         """The first CUDA toolkit that compiles for a capability, `11.8`; None when that is not known."""
         return self._gpu_table.first_cuda.get(capability)
 
+    def oldest_served(self) -> str:
+        """The least compute capability that any official build of torch ever had kernels for."""
+        return self._gpu_table.oldest_served
+
     def beside_arm(self, gpu_name: str | None, capability: str | None) -> bool:
         """Whether such a GPU sits beside an Arm processor only."""
         from envcheck.catalogue import gpus

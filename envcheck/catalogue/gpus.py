@@ -16,6 +16,8 @@ class Gpus(Value, frozen=True, kw_only=True):
     """Names sold with chips of different generations."""
     first_cuda: dict[str, str] = {}
     """capability -> the first CUDA toolkit that knows it."""
+    oldest_served: str
+    """The least capability that official builds ever had kernels for."""
     arm: tuple[str, ...] = ()
     """Names that sit beside an Arm processor only."""
     amd: dict[str, tuple[str, ...]] = {}

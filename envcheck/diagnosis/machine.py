@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from envcheck.catalogue import Catalogue
+from envcheck.catalogue.remedies import last_branch
 from envcheck.model.base import Plain
 from envcheck.model.facts import (
     ApiStatus,
@@ -25,7 +26,7 @@ from envcheck.model.facts import (
 )
 from envcheck.model.patterns import regex
 from envcheck.model.plan import Build
-from envcheck.model.versions import capability
+from envcheck.model.versions import capability, numbers
 
 BuildKind = Literal["cuda", "rocm", "xpu", "cpu", "mps"]
 Said = tuple[tuple[Message, dict[str, str]], ...]
@@ -429,11 +430,25 @@ class Machine:
 
     @cached_property
     def before_all_builds(self) -> bool:
-        """Whether every GPU is older than all that official CUDA builds have kernels for; False where that is open."""
-        have = [capability(card.capability) for card in self.cards if card.capability]
-        kernels = {kernel for one in self.builds_here if one.cuda for kernel in one.capabilities}
-        least = min((known for known in map(capability, kernels) if known), default=(0, 0))
-        return bool(have) and len(have) == len(self.cards) and all(one < least for one in have if one)
+        """Whether every GPU is older than all that official CUDA builds have kernels for; False where that is open.
+
+        Where no driver lists them, the ids of the cards on the bus tell how old they are.
+        """
+        named = [card.capability for card in self.cards]
+        rows = [last_branch(card.device) for card in self.nvidia_pci or ()]
+        told = named or [row.capability if row else None for row in rows]
+        have = [capability(one) for one in told if one]
+        return bool(told) and len(have) == len(told) and all(one < self._least_served for one in have if one)
+
+    @cached_property
+    def _least_served(self) -> tuple[int, int]:
+        """The least compute capability that builds have kernels for; a release from before the catalogue had others."""
+        builds = [one for one in self.builds_here if one.cuda]
+        version = self.facts.torch.version
+        if version and builds and numbers(version) < min(numbers(one.torch) for one in builds):
+            return capability(self.catalogue.oldest_served()) or (0, 0)
+        kernels = {kernel for one in builds for kernel in one.capabilities}
+        return min((known for known in map(capability, kernels) if known), default=(0, 0))
 
     @cached_property
     def kernels_to_compare(self) -> bool | None:

@@ -100,6 +100,14 @@ def reinstall_torch(case: Case, *, alternative: bool = False) -> tuple[Fix, ...]
     return otherwise(*fixes) if alternative else fixes
 
 
+def leave_gpu(case: Case) -> tuple[Fix, ...]:
+    """What is left where no build of torch serves the GPU."""
+    return (
+        step(say("Use a newer GPU, or compute on the CPU")),
+        envcheck(case, say("Install the CPU build, the smallest"), "install", "--variant", "cpu"),
+    )
+
+
 def _nearest(plan: Plan | None, *, alternative: bool) -> tuple[Fix, ...]:
     """The smallest changes that would make a build fit; options of `envcheck install` are none."""
     changes = [text for text in (plan.nearest if plan else ()) if "--" not in text.msgid]

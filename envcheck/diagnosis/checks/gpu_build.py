@@ -60,10 +60,7 @@ def _why(case: Case, one: Misfit) -> Text | None:
 
 def _fixes(case: Case, those: list[Misfit]) -> tuple[Fix, ...]:
     if case.before_all_builds:
-        return (
-            remedies.step(say("Use a newer GPU, or compute on the CPU")),
-            remedies.envcheck(case, say("Install the CPU build, the smallest"), "install", "--variant", "cpu"),
-        )
+        return remedies.leave_gpu(case)
     numbers = {one.number for one in those}
     good = [str(card.number) for card in case.cards if card.number not in numbers]
     hide = remedies.otherwise(remedies.see_gpus(case, ",".join(good))) if good and None not in numbers else ()
@@ -126,7 +123,7 @@ def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """
     title = say("{name} (compute capability {capability}) is too old for this build of torch")
     if case.before_all_builds:
-        title = say("{name} (compute capability {capability}) is too old for every official build of torch")
+        title = say("{name} (compute capability {capability}) is too old for the official builds of torch")
     found = list(_found(this, case, "too_old", title))
     yield from found
     if not found and _dropped(case):
