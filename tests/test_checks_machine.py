@@ -174,6 +174,30 @@ def test_a_release_from_before_the_catalogue_served_older_gpus() -> None:
     assert "EC211" in found(change(facts, torch__version="1.7.1+cu101", torch__cuda="10.1"))
 
 
+@pytest.mark.parametrize(
+    ("variable", "site"),
+    [("COLAB_RELEASE_TAG", "Colab"), ("KAGGLE_KERNEL_RUN_TYPE", "Kaggle"), ("AutoDLDataCenter", "AutoDL")],
+)
+def test_a_machine_by_the_hour_gets_its_gpu_on_its_site(variable: str, site: str) -> None:
+    variables = [{"name": variable, "value": "x"}]
+    bare = recorded("sw_healthy_cpu_container", variables=variables, pci=[])
+    assert site in found(bare)["EC201"].fixes[0].what.msgid
+    card = msgspec.to_builtins((recorded("driver-missing-ubuntu").pci or ())[0])
+    without = found(change(bare, pci=[card], nvidia__nodes=[]))["EC204"]
+    assert site in without.fixes[0].what.msgid
+    assert not any("docker" in fix.shell for fix in without.fixes)
+    elsewhere = change(bare, variables=[])
+    assert found(elsewhere)["EC201"].fixes == ()
+
+
+def test_what_the_runtime_says_on_the_host_is_no_container_without_gpu() -> None:
+    text = (
+        "nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1: cannot open shared object"
+    )
+    assert "EC204" not in found(said(text, "docker compose up"))
+    assert "EC204" in found(said("RuntimeError: Found no NVIDIA driver on your system.", "docker compose up"))
+
+
 def test_a_gpu_that_is_newer_than_all_builds_is_not_too_old() -> None:
     new = {"index": 0, "name": "Some new card", "compute_capability": "99.0", "look": "nvml"}
     facts = change(Facts(), source="text", nvidia__gpus=[new], torch={"version": "2.7.1+cu126", "cuda": "12.6"})

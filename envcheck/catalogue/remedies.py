@@ -1,5 +1,6 @@
 """Commands of Linux distributions and pages of vendors, for the fixes that diagnosis prints."""
 
+from collections.abc import Collection
 from functools import cache
 
 from envcheck.catalogue.files import DATA, read_table
@@ -73,6 +74,16 @@ class Override(Value, frozen=True, kw_only=True):
     date: str
 
 
+class Rented(Value, frozen=True, kw_only=True):
+    """A machine by the hour whose GPU is chosen on its provider's site."""
+
+    name: str
+    variables: tuple[str, ...]
+    """Set in every process there."""
+    source: str
+    date: str
+
+
 class Remedies(Value, frozen=True, kw_only=True):
     """The whole data file."""
 
@@ -81,6 +92,7 @@ class Remedies(Value, frozen=True, kw_only=True):
     last_branch: tuple[LastBranch, ...]
     open_module: OpenModule
     override: tuple[Override, ...]
+    rented: tuple[Rented, ...]
 
 
 @cache
@@ -109,6 +121,11 @@ def last_branch(device: str) -> LastBranch | None:
 def needs_open_module(device: str) -> bool:
     """Whether the GPU with that PCI id takes the open kernel module only."""
     return device.lower().startswith(remedies().open_module.required_devices)
+
+
+def rented(variables: Collection[str]) -> str | None:
+    """Whose machine by the hour it is where these variables are set: `colab`, `kaggle`, `autodl`."""
+    return next((row.name for row in remedies().rented if any(name in variables for name in row.variables)), None)
 
 
 def page(name: str) -> str:

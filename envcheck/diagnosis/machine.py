@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from envcheck.catalogue import Catalogue
-from envcheck.catalogue.remedies import last_branch
+from envcheck.catalogue.remedies import last_branch, rented
 from envcheck.model.base import Plain
 from envcheck.model.facts import (
     ApiStatus,
@@ -173,6 +173,12 @@ class Machine:
     def variable(self, name: str) -> str | None:
         """An environment variable's value; None when it is unset or was not looked at, `""` when it is empty."""
         return next((one.value for one in self.facts.variables or () if one.name == name), None)
+
+    @cached_property
+    def rented(self) -> str | None:
+        """The provider of a machine whose GPU is chosen on its site (`colab`), where that is known."""
+        told = next((name for _, groups in self.said("rented_machine") for name in groups), None)
+        return told or rented([one.name for one in self.facts.variables or ()])
 
     # --- cards on the bus ------------------------------------------------------------------------------------------
 

@@ -301,8 +301,18 @@ def install_compiler(case: Case) -> tuple[Fix, ...]:
 # --- containers ---------------------------------------------------------------------------------------------------
 
 
+_CHOOSE = {
+    "colab": say("In Colab choose Runtime > Change runtime type > a GPU, then run all cells again"),
+    "kaggle": say("In Kaggle's notebook choose Settings > Accelerator > a GPU"),
+    "autodl": say("On AutoDL shut the instance down, and start it in the mode that has its GPU"),
+}
+"""By the names of `catalogue.remedies.rented`."""
+
+
 def give_container_gpus(case: Case) -> tuple[Fix, ...]:
-    """Start the container with its GPUs, as its runtime spells it."""
+    """Start the container with its GPUs, as its runtime or its provider's site has it."""
+    if case.rented is not None:
+        return (step(_CHOOSE[case.rented]),)
     kind = case.facts.host.container
     if kind == "kubernetes":
         return (step(say("Ask for a GPU in the pod: resources: limits: nvidia.com/gpu: 1")),)

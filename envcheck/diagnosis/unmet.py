@@ -263,11 +263,13 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
         if (one.local or "cpu") != "cpu" and wanted:
             return Reason("python_too_new", one, "possible", wanted[0])
         return Reason("python_32bit", one, "possible")
-    if one.asked is not None:
-        if not wanted and known_64 and one.offered:  # a release older than the catalogue's
-            return Reason("python_too_new", one, "likely")
-        return Reason("python_too_new", one, "possible", wanted[0]) if wanted else None
-    return Reason("python_too_new", one, "possible")
+    if one.asked is None:
+        return Reason("python_too_new", one, "possible")
+    if not wanted and known_64 and one.offered:  # a release older than the catalogue's
+        return Reason("python_too_new", one, "likely")
+    first = min(numbers(build.torch) for build in case.catalogue.builds())
+    ancient = one.local is None and numbers(one.asked) < first and not one.offered
+    return Reason("python_too_new", one, "possible", wanted[0] if wanted else None) if wanted or ancient else None
 
 
 def _from_the_list(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:

@@ -102,7 +102,9 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     if lacking and case.listed and capabilities is not None:
         fixes = (remedies.set_in_container("NVIDIA_DRIVER_CAPABILITIES", "compute,utility"),)
     yield this.finding(
-        say("This container was started without a GPU of its host"),
+        say("This container was started without a GPU of its host")
+        if case.rented is None
+        else say("This machine was started without a GPU"),
         evidence=(*heard(told), *lacking),
         fixes=fixes,
         severity="error" if told else _WISH.get(case.build_kind, "info"),
@@ -124,7 +126,7 @@ def _started_without(case: Case) -> Said:
     if not missed or handed_out or case.said("container_toolkit_missing"):
         return ()
     outside = case.listed and not told_elsewhere(case)
-    inside = case.in_container or (case.said("about_a_container") and not outside)
+    inside = case.in_container or case.rented or (case.said("about_a_container") and not outside)
     inside = inside and not rocm_asked(case)  # what was handed over is AMD's
     inside = case.pasted and inside and not case.facts.host.wsl and case.build_kind in (None, "cuda")
     return case.said("docker_without_gpus") or _no_devices(case) or (missed if inside else ())
@@ -144,10 +146,15 @@ def _board_without_libraries(case: Case) -> Said:
 
 def _missed(case: Case) -> Said:
     """What was said where a GPU or its driver was missed; a bare answer of torch counts where nothing was said."""
-    said = next((found for slug in _MISSED if (found := case.said(slug))), ()) or told_elsewhere(case)
+    said = next((found for slug in _MISSED if (found := _inside(case.said(slug)))), ()) or told_elsewhere(case)
     built = case.said("docker_build_log") if cpu_build(case) is None else ()  # a build without CUDA is reason enough
     started = case.said("docker_without_gpus") or built or _no_devices(case)
     return said or (started if case.cuda_available is False else ())
+
+
+def _inside(said: Said) -> Said:
+    """Without what the runtime says on the host, where it was asked for GPUs and finds no driver."""
+    return tuple(one for one in said if "nvidia-container-cli" not in one[0].text)
 
 
 def _lacking(case: Case) -> tuple[Evidence, ...]:

@@ -43,6 +43,7 @@ def no_nvidia_gpu(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         title,
         evidence=tuple(exhibits.pci(card) for card in (*(case.amd_pci or ()), *(case.intel_pci or ()))[:3]),
+        fixes=remedies.give_container_gpus(case) if case.rented else (),
     )
 
 

@@ -311,6 +311,8 @@ def nvidia_libraries_missing(this: Check, case: Case) -> Iterator[Finding]:
     if not said and not absent:
         return
     library = said[0][1].get("library", "") if said else absent[0].name
+    if any(groups.get("library") == library for _, groups in case.said("torchvision_mismatch")):
+        return  # torchvision alone misses it, which was built for another torch
     mine = case.build_cuda
     needs = re.search(r"cudart\.so\.(\d+)", library)
     other = mine is not None and needs is not None and mine.partition(".")[0] != needs[1].partition(".")[0]

@@ -58,7 +58,7 @@ _WORDS = (
     "|or one of its dependencies|in <module>|sent code 132"
     "|webui-|zluda|prime-select|supergfxctl|envycontrol|=> not found|expected sha256|is incompatible with|u ijit_"
     "|kb/s eta|43)|err: 999|kmp_|100% /|:00.0 off|127.0.0.1:|localhost:|pciehp|stubs|sm_num_gpus|3221225501"
-    "|device: cpu|device=cpu|device = cpu|device='cpu"
+    "|device: cpu|device=cpu|device = cpu|device='cpu|colab|kaggle|/content|autodl"
 )
 _IMAGE_TAG = regex(r"(?P<version>\d[\w.]{0,20})-cuda(?P<cuda>\d{1,2}\.\d{1,2})[\w.-]{0,40}")
 """A version as images are named, and as some people write it: 1.0.0-cuda9.0-cudnn7."""

@@ -55,6 +55,8 @@ _NAMED_HOME = regex(
 )
 _OWN_NAME = regex(r"(?<=[/\\])(?:<(?!env>|venv>)[\w .-]{1,24}>|\*{2,16}|\[[\w -]{1,20}\])(?=[/\\])")
 _OWN_HOME = regex(r"(?<![\w/\\])<(?:home|HOME|\$HOME)>(?=(?P<windows>\\)|/)")
+_BOLD = regex(r"(?<![\w*/\\)])\*\*(?=[^\s*])([^*\n]{1,80}?)(?<=\S)\*\*(?![\w*/\\(])")
+"""Markdown's sign for what matters, around words of a line."""
 _ENTRY = regex(
     r"^\s{0,8}\{?(?P<quote>['\"])(?P<key>[A-Z][\w ,.-]{1,40})(?P=quote): "
     r"(?P<around>['\"]?)(?P<value>[^'\"{}\[\]\n]{1,200})(?P=around)[,}]{0,2}\s{0,200}$"
@@ -255,6 +257,8 @@ def _plain(raw: str) -> str:
     if "<" in text or "**" in text:  # what people put in the place of their names
         text = _OWN_NAME.sub("user", text)
         text = _OWN_HOME.sub(lambda found: "C:\\Users\\user" if found["windows"] else "~", text)
+    if "**" in text:
+        text = _BOLD.sub(r"\1", text)
     if "/" in text or "\\" in text:  # what a post should not pass on: credentials and the user's name
         text = _HOME.sub("~", _TOKEN.sub("****", _USERINFO.sub("", text)))
         # The way homes are written there tells the system.

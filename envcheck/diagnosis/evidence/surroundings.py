@@ -103,7 +103,7 @@ _WINDOWS_TOOLS = regex(
 )
 _MSC = regex(r"\[MSC v\.\d{4}", re.MULTILINE)
 _BITS_32 = regex(
-    r"^\W{0,3}\('32bit',|/win-32\s*$|^\s*platform : win-32"
+    r"^\W{0,3}\('32bit',|\[MSC v\.\d{4} 32 bit\b|/win-32\s*$|^\s*platform : win-32"
     r"|\bPython 3\.[\d.]{1,6} \(?32[- ]bit|-linux_(?:armv[67]l|i686)\b|^\s*(?:linux-)?armv[67]l\s*$"
     r"|^\s*armhf\s*$|_armhf\.deb\b",
     re.IGNORECASE | re.MULTILINE,
