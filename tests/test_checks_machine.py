@@ -182,6 +182,8 @@ def test_a_machine_by_the_hour_gets_its_gpu_on_its_site(variable: str, site: str
     variables = [{"name": variable, "value": "x"}]
     bare = recorded("sw_healthy_cpu_container", variables=variables, pci=[])
     assert site in found(bare)["EC201"].fixes[0].what.msgid
+    assert found(bare)["EC201"].severity == "info"
+    assert found(change(bare, torch__variant="cu126", torch__version="2.9.0+cu126"))["EC201"].severity == "warning"
     card = msgspec.to_builtins((recorded("driver-missing-ubuntu").pci or ())[0])
     without = found(change(bare, pci=[card], nvidia__nodes=[]))["EC204"]
     assert site in without.fixes[0].what.msgid

@@ -88,7 +88,7 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
     Common causes: docker run without --gpus all; --privileged does not replace it; a pod without a limit for
     nvidia.com/gpu; NVIDIA_VISIBLE_DEVICES=void or none; NVIDIA_DRIVER_CAPABILITIES without "compute".
 
-    What to do: start the container with its GPUs.
+    What to do: start the container with its GPUs. On Colab, Kaggle or AutoDL, choose a GPU on the site.
     """
     told = case.said("container_no_gpu") or _started_without(case) or _board_without_libraries(case)
     lacking = _lacking(case)

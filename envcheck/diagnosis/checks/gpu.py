@@ -28,7 +28,7 @@ def no_nvidia_gpu(this: Check, case: Case) -> Iterator[Finding]:
     a virtual machine.
 
     What to do: nothing. The CPU serves for development, tests, inference and the training of small models; the CPU
-    build is the smallest download.
+    build is the smallest download. On Colab, Kaggle or AutoDL, choose a GPU on the site.
     """
     if case.has_nvidia is not False or case.on_macos or case.build_kind in ("rocm", "xpu"):
         return
@@ -44,6 +44,7 @@ def no_nvidia_gpu(this: Check, case: Case) -> Iterator[Finding]:
         title,
         evidence=tuple(exhibits.pci(card) for card in (*(case.amd_pci or ()), *(case.intel_pci or ()))[:3]),
         fixes=remedies.give_container_gpus(case) if case.rented else (),
+        severity="warning" if case.rented and case.build_kind == "cuda" else None,  # a GPU was meant, and is to be had
     )
 
 
