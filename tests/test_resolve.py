@@ -137,17 +137,41 @@ def test_no_cpu_build_for_somebody_with_a_gpu() -> None:
 # --- what is not known --------------------------------------------------------------------------------------------
 
 
-def test_a_gpu_on_the_bus_without_a_driver() -> None:
-    card = PciDevice(address="0000:01:00.0", vendor="10de", device="2204", pci_class="030000")
-    facts = Facts(
+def on_the_bus(*devices: str) -> Facts:
+    slots = enumerate(devices, 1)
+    return Facts(
         host=Host(os="linux", machine="x86_64", libc="glibc", libc_version="2.35"),
         python=Python(version="3.12.1"),
-        pci=(card,),
+        pci=tuple(
+            PciDevice(address=f"0000:0{slot}:00.0", vendor="10de", device=device, pci_class="030000")
+            for slot, device in slots
+        ),
     )
-    made = plan(facts)
+
+
+@pytest.mark.parametrize(
+    ("devices", "first"),
+    [
+        (("2204",), "580 or newer"),  # RTX 3090
+        (("1b06",), "580 is the last branch"),  # GTX 1080 Ti
+        (("1b06", "102d"), "470 is the last branch"),  # and Tesla K80
+        (("1080", "1b06"), "580 is the last branch"),  # GTX 580, which no build serves, beside it
+    ],
+)
+def test_a_gpu_on_the_bus_without_a_driver(devices: tuple[str, ...], first: str) -> None:
+    made = plan(on_the_bus(*devices))
     assert made.build is None
     assert "no working NVIDIA driver" in told(made)
-    assert "install the NVIDIA driver first: 580 or newer" in told(made)
+    assert f"install the NVIDIA driver first: {first}" in told(made)
+
+
+@pytest.mark.parametrize("devices", [("1080",), ("0a65", "128b")])  # GTX 580; GeForce 210 and GT 710
+def test_no_driver_is_asked_for_cards_that_no_build_serves(devices: tuple[str, ...]) -> None:
+    made = plan(on_the_bus(*devices))
+    assert made.build is None
+    assert "too old for the official builds" in told(made)
+    assert "driver" not in told(made)
+    assert "--variant cpu" in told(made)
 
 
 def test_nothing_is_known_of_a_gpu() -> None:

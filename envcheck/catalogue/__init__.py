@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from envcheck.catalogue.files import DATA, read_table
 from envcheck.model.facts import Message
 from envcheck.model.plan import Build
-from envcheck.model.versions import numbers
+from envcheck.model.versions import capability, numbers
 
 if TYPE_CHECKING:  # every table's module is imported with the table
     from envcheck.catalogue import capabilities, conda, drivers, gpus, messages, platforms, releases
@@ -137,6 +137,11 @@ class Catalogue:
     def first_cuda(self, capability: str) -> str | None:
         """The first CUDA toolkit that compiles for a capability, `11.8`; None when that is not known."""
         return self._gpu_table.first_cuda.get(capability)
+
+    def least_served(self, os: str | None, machine: str | None) -> tuple[int, int]:
+        """The least compute capability that CUDA builds for this system have kernels for."""
+        kernels = {kernel for one in self.builds_on(os, machine) if one.cuda for kernel in one.capabilities}
+        return min((known for known in map(capability, kernels) if known), default=(0, 0))
 
     def oldest_served(self) -> str:
         """The least compute capability that any official build of torch ever had kernels for."""

@@ -449,12 +449,10 @@ class Machine:
     @cached_property
     def _least_served(self) -> tuple[int, int]:
         """The least compute capability that builds have kernels for; a release from before the catalogue had others."""
-        builds = [one for one in self.builds_here if one.cuda]
-        version = self.facts.torch.version
-        if version and builds and numbers(version) < min(numbers(one.torch) for one in builds):
+        version, host = self.facts.torch.version, self.facts.host
+        if version and numbers(version) < min(numbers(one.torch) for one in self.catalogue.builds()):
             return capability(self.catalogue.oldest_served()) or (0, 0)
-        kernels = {kernel for one in builds for kernel in one.capabilities}
-        return min((known for known in map(capability, kernels) if known), default=(0, 0))
+        return self.catalogue.least_served(host.os, host.machine)
 
     @cached_property
     def kernels_to_compare(self) -> bool | None:

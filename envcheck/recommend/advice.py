@@ -8,7 +8,7 @@ from envcheck.catalogue import Catalogue
 from envcheck.model.base import Plain
 from envcheck.model.plan import Build, Wish
 from envcheck.model.text import Text, say
-from envcheck.model.versions import numbers
+from envcheck.model.versions import capability, numbers
 from envcheck.recommend.choice import best
 from envcheck.recommend.rules import NAMES, Judge, kind_of
 from envcheck.recommend.target import Device, Target
@@ -174,30 +174,43 @@ def _nearest_python(build: Build, target: Target) -> str:
     return min(plain, key=lambda python: abs(numbers(python)[1] - here[1]))
 
 
-def why_nothing(target: Target) -> Text:
+def why_nothing(target: Target, catalogue: Catalogue) -> Text:
     """Why there is no plan."""
     for known, what in ((target.os, "os"), (target.machine, "machine"), (target.python, "python")):
         if known is None:
             return _not_known(what)
     if target.accelerators is None:
         return say("it is not known whether a GPU is in this machine, so no build can be called right")
-    doubt = _doubt(target) if "nvidia" in target.accelerators else None
+    doubt = _doubt(target, catalogue) if "nvidia" in target.accelerators else None
     if doubt or not target.accelerators:
         return doubt or say("no official build is right for this system")
     told = names(target.nvidia or target.amd) or NAMES[target.accelerators[0]]
     return say("no official build is right for {gpus} on this system", gpus=told)
 
 
-def _doubt(target: Target) -> Text | None:
+def _doubt(target: Target, catalogue: Catalogue) -> Text | None:
     """What must be known of the NVIDIA GPUs and is not."""
     if target.jetson:
         return say("this is a Jetson board: official builds have no kernels for its GPU")
+    if _before_all_builds(target, catalogue):
+        return say("{gpus} is in this machine, too old for the official builds of torch", gpus=names(target.nvidia))
     if target.driver is None and target.cuda is None:
         return say("{gpus} is in this machine, but no working NVIDIA driver was found", gpus=names(target.nvidia))
     unknown = names(one for one in target.nvidia if one.code is None)
     if unknown:
         return say("the compute capability of {gpus} is not known, so no build can be called right", gpus=unknown)
     return None
+
+
+def _before_all_builds(target: Target, catalogue: Catalogue) -> bool:
+    """Whether the cards' PCI ids alone show that no build has kernels for any of them."""
+    return bool(target.nvidia) and not _maybe_served(target, catalogue)
+
+
+def _maybe_served(target: Target, catalogue: Catalogue) -> list[Device]:
+    """The cards that some build may have kernels for."""
+    least = catalogue.least_served(target.os, target.machine)
+    return [one for one in target.nvidia if (capability(one.at_most or "") or least) >= least]
 
 
 def _not_known(what: str) -> Text:
@@ -236,12 +249,24 @@ def _missing(target: Target, catalogue: Catalogue) -> Iterator[Text]:
         yield say("name the machine: --os, --arch, --python-version")
     if target.accelerators is None:
         yield say("name the GPU with --gpu and its driver with --driver, or ask for --variant cpu")
+    elif _before_all_builds(target, catalogue):
+        return
     elif target.nvidia and target.driver is None and target.cuda is None and not target.jetson:
-        newest = next(build for build in catalogue.builds() if build.cuda)
-        needed = catalogue.minimum_driver(newest.cuda or "", target.driver_os) or "?"
-        yield say("install the NVIDIA driver first: {driver} or newer runs every current build", driver=needed)
+        yield _first_the_driver(target, catalogue)
     if any(one.code is None for one in target.nvidia):
         yield say("name the GPU's compute capability with --gpu, as in --gpu 8.6")
+
+
+def _first_the_driver(target: Target, catalogue: Catalogue) -> Text:
+    """The driver to install: the last one of an old card, else one that runs every build of today."""
+    branches = [one.last_branch for one in _maybe_served(target, catalogue) if one.last_branch]
+    last = min(branches, key=numbers, default=None)
+    if last is not None:
+        text = "install the NVIDIA driver first: {branch} is the last branch that drives this GPU"
+        return say(text, branch=last)
+    newest = next(build for build in catalogue.builds() if build.cuda)
+    needed = catalogue.minimum_driver(newest.cuda or "", target.driver_os) or "?"
+    return say("install the NVIDIA driver first: {driver} or newer runs every current build", driver=needed)
 
 
 def _jetson(target: Target, catalogue: Catalogue) -> Iterator[Text]:

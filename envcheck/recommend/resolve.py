@@ -36,7 +36,7 @@ def plan_for(target: Target, catalogue: Catalogue, wish: Wish) -> Plan:
     if chosen is None:
         return Plan(
             build=None,
-            reason=advice.why_nothing(target),
+            reason=advice.why_nothing(target, catalogue),
             rejected=rejected,
             notes=target.notes,
             nearest=advice.nearest(judge, catalogue, verdicts),

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from envcheck.catalogue import Catalogue
+from envcheck.catalogue.remedies import last_branch
 from envcheck.model.base import Value
 from envcheck.model.facts import Facts, Gpu, PciDevice, Sighting
 from envcheck.model.text import Text, say
@@ -19,6 +20,10 @@ class Device(Value, frozen=True, kw_only=True):
 
     name: str
     code: str | None = None
+    at_most: str | None = None
+    """The greatest compute capability of its family, where only its PCI id is known."""
+    last_branch: str | None = None
+    """The last driver branch of that family."""
 
 
 class Target(Value, frozen=True, kw_only=True):
@@ -131,8 +136,10 @@ def _other_nvidia(facts: Facts, catalogue: Catalogue) -> tuple[Device, ...]:
             )
             for one in devices
         )
-    on_bus = any(_displays(one, _NVIDIA) for one in facts.pci or ())
-    return (Device(name="NVIDIA GPU"),) if on_bus or facts.host.jetson else ()
+    rows = [last_branch(one.device) for one in facts.pci or () if _displays(one, _NVIDIA)]
+    cards = [Device(name="NVIDIA GPU", at_most=row.capability, last_branch=row.branch) for row in rows if row]
+    unknown = facts.host.jetson or any(row is None for row in rows)
+    return tuple(dict.fromkeys((*cards, *((Device(name="NVIDIA GPU"),) if unknown else ()))))
 
 
 def _displays(one: PciDevice, vendor: str) -> bool:
