@@ -145,7 +145,8 @@ def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     rows = [build for build in case.catalogue.builds() if numbers(build.torch) == numbers(one.asked)]
     if any(build.variant in variants or not variants for build in rows):
         return None  # it is on the index, and something of the machine hides it
-    if rows or variants - known:
+    vanished = ".dev" in one.asked and all(".dev" in version for version in one.offered)  # nightly builds do
+    if rows or variants - known or vanished:
         return "index_tag_missing", "likely"
     return "release_missing", "certain" if numbers(one.asked) > numbers(case.catalogue.newest_torch()) else "likely"
 

@@ -22,13 +22,19 @@ def has_cuda(case: Case) -> bool | None:
     """Whether this torch was built with CUDA; None: the facts do not say."""
     tag = local(case.torch_version)
     gone = case.said("cuda_build_uninstalled") or case.said("cuda_build_replaced")
-    if case.pasted and gone and case.said("not_compiled_with_cuda"):
+    if case.pasted and gone and (case.said("not_compiled_with_cuda") or case.said("default_windows_wheel")):
         return False  # what was listed before is gone
     if case.build_kind == "cuda" or tag.startswith("cu"):
         return True
     if case.build_kind or tag.startswith(("cpu", "rocm", "xpu")) or case.said("not_compiled_with_cuda"):
         return False
-    return False if conda_cpu_packages(case) else None
+    return False if conda_cpu_packages(case) or _lacks_cuda_parts(case) else None
+
+
+def _lacks_cuda_parts(case: Case) -> bool:
+    """An extension did not find the libraries that every build with CUDA has."""
+    said = case.said("cuda_extension_on_cpu_torch") if case.pasted else ()
+    return any(groups["missing"] in ("libc10_cuda.so", "libtorch_cuda.so") for _, groups in said)
 
 
 def nvidia_seen(case: Case) -> tuple[Confidence, Evidence] | None:

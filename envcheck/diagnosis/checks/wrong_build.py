@@ -23,6 +23,7 @@ def _least(*confidences: Confidence) -> Confidence:
 def _need(case: Case, build: CpuBuild) -> tuple[Severity, Confidence, tuple[Evidence, ...]] | None:
     """How much CUDA is missed here: a GPU is seen, or somebody asked for CUDA; None: nobody needs it."""
     wanted = (*case.said("not_compiled_with_cuda"), *case.said("cuda_extension_on_cpu_torch"))
+    wanted = wanted or (case.said("cuda_build_uninstalled") if case.pasted and not case.cuda_available else ())
     gpu = nvidia_seen(case)
     if gpu is not None:
         confidence, evidence = gpu

@@ -45,6 +45,10 @@ _SAID_TORCH = regex(
     r"(?:\s?(?:with|and|on|[+,、和，/&])\s?)?\s?\(?cu(?:da)?[ -]?(?P<cuda>\d{1,2}\.\d)\b",
     re.IGNORECASE,
 )
+_TAGGED_TORCH = regex(
+    r"(?<![\w/.-])(?:Py)?[Tt]orch[ `'\":(]{1,4}"
+    r"(?P<version>[12]\.\d{1,2}\.\d{1,2}\+(?:cpu|cu\d{2,3}|rocm[\d.]{1,6}))(?![\w.-])"
+)
 _SAID_PYTHON = regex(
     rf"(?<![\w/\\.-])Python(?:\s?版本|\sversion)?(?:\sis|是|为)?[\s:：=]{{0,3}}{_PYTHON}(?![\w.]*[/\\])", re.IGNORECASE
 )
@@ -110,7 +114,10 @@ def _told_torch(page: Page, draft: Draft) -> None:
         for match in _SAID_TORCH.finditer(line.text)
         if not _DEMANDED.search(line.text)
     }
-    if len(told) == 1:
+    tagged = {match["version"]: line for line in page.lines for match in _TAGGED_TORCH.finditer(line.text)}
+    if len(tagged) == 1:
+        draft.see("torch.version", *next(iter(tagged.items())), rank=1)
+    elif len(told) == 1:
         (version, cuda), line = next(iter(told.items()))
         draft.see("torch.version", version, line, rank=1)
         draft.see("torch.cuda", cuda, line, rank=1)

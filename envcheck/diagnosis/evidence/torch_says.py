@@ -66,6 +66,7 @@ _UNAVAILABLE = regex(
     r"|does not support the current version of Torch/CUDA|only supported with GPUs, no GPUs found"
     r"|\bNo GPUs? (?:was |were )?found\b|setup doesn't support bf16/gpu"
     r"|没有发现支持的N卡|No supported N(?:-card|vidia GPU)s? (?:was |were )?found"
+    r"|\bBut your machine only has: \[\]"
     r"|GPUAccelerator can not run on your system since the accelerator is not available"
     r"|\bNo CUDA runtime is found\b|\bUse pytorch device_name: cpu\b|\bCUDA is required but not available\b",
     re.IGNORECASE,
