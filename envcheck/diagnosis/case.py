@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 
 from envcheck.catalogue import Catalogue
-from envcheck.diagnosis.machine import Machine
+from envcheck.diagnosis.builds import Builds
 from envcheck.model.facts import (
     Disk,
     Facts,
@@ -89,7 +89,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
 """Which looks could have answered a question: the first that died is the reason why there is no answer."""
 
 
-class Case(Machine):
+class Case(Builds):
     """Facts as checks see them."""
 
     def __init__(self, facts: Facts, catalogue: Catalogue, advise: Advise, commands: Commands | None = None) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from envcheck.diagnosis.machine import Machine
+from envcheck.diagnosis.builds import Builds
 from envcheck.model.base import Plain
 from envcheck.model.facts import Message
 from envcheck.model.versions import numbers
@@ -21,32 +21,32 @@ class OutsideRange(Plain, frozen=True):
     sure: bool = False
 
 
-def outside_range(case: Machine) -> tuple[OutsideRange, ...]:
+def outside_range(case: Builds) -> tuple[OutsideRange, ...]:
     """What pip, poetry, uv and conda's solver say, in that order."""
     return (*_by_pip(case), *_by_poetry(case), *_by_uv(case), *_by_solver(case), *_by_pips_list(case))
 
 
-def _by_pip(case: Machine) -> Iterator[OutsideRange]:
+def _by_pip(case: Builds) -> Iterator[OutsideRange]:
     for message, groups in case.said("pip_python_required"):
         have, need = groups["have"], groups["need"]
         too_old = any(numbers(have)[:2] < bound for bound in _bounds(need, ">"))
         yield OutsideRange(message, groups, groups["name"], need, have, too_old, sure=True)
 
 
-def _by_poetry(case: Machine) -> Iterator[OutsideRange]:
+def _by_poetry(case: Builds) -> Iterator[OutsideRange]:
     """Poetry wants a release for every Python that the project names: those beyond the upper bound are too new."""
     for message, groups in case.said("poetry_python"):
         need, have = groups["need"], groups.get("have")
         yield OutsideRange(message, groups, groups["name"], need, have, too_old=not _bounds(need, "<"))
 
 
-def _by_uv(case: Machine) -> Iterator[OutsideRange]:
+def _by_uv(case: Builds) -> Iterator[OutsideRange]:
     for message, groups in case.said("uv_python_range"):
         have, need = groups["have"], groups["need"]
         yield OutsideRange(message, groups, groups["name"], need, have, too_old=bool(_bounds(need, ">")))
 
 
-def _by_solver(case: Machine) -> Iterator[OutsideRange]:
+def _by_solver(case: Builds) -> Iterator[OutsideRange]:
     """The tree that libmamba draws: pytorch's builds with their Pythons, and the Python that is pinned."""
     for message, groups in case.said("mamba_python"):
         tree = message.text
@@ -59,7 +59,7 @@ def _by_solver(case: Machine) -> Iterator[OutsideRange]:
             yield OutsideRange(message, groups, "pytorch", groups["need"], have, too_old, sure=have is not None)
 
 
-def _by_pips_list(case: Machine) -> Iterator[OutsideRange]:
+def _by_pips_list(case: Builds) -> Iterator[OutsideRange]:
     """Releases that pip left out for their Python: of the one that was asked for, else of the last in the list."""
     names = {id(message): groups for message, groups in (*case.said("unmet_other"), *case.said("none_of_other"))}
     for message, groups in case.said("ignored_for_python"):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from envcheck.diagnosis.machine import Machine
+from envcheck.diagnosis.builds import Builds
 from envcheck.diagnosis.unmet import Unmet, reasons, unmet
 from envcheck.model.base import Plain
 from envcheck.model.facts import Message
@@ -49,12 +49,12 @@ class Verdict(Plain, frozen=True):
     unmet: Unmet
 
 
-def network_failed(case: Machine) -> bool:
+def network_failed(case: Builds) -> bool:
     """Whether the text says that an index could not be reached."""
     return any(case.said(slug) for slug in NETWORK)
 
 
-def faults(case: Machine) -> Iterator[Verdict]:
+def faults(case: Builds) -> Iterator[Verdict]:
     """The index's fault in each failed request that neither the network nor the machine explains."""
     if network_failed(case) or any(reason.confidence != "possible" for reason in reasons(case)):
         return
@@ -65,7 +65,7 @@ def faults(case: Machine) -> Iterator[Verdict]:
     yield from _of_uv(case)
 
 
-def _of_uv(case: Machine) -> Iterator[Verdict]:
+def _of_uv(case: Builds) -> Iterator[Verdict]:
     """What uv says in its own words: there is no version with that tag on the indexes that it asked."""
     for message, _ in case.said("pdm_no_candidate"):
         for _, groups in case.said("tag_in_project")[:1]:
@@ -84,7 +84,7 @@ def _of_uv(case: Machine) -> Iterator[Verdict]:
         yield Verdict("index_not_used" if made else "index_tag_missing", "likely", one)
 
 
-def another_python(case: Machine) -> Message | None:
+def another_python(case: Builds) -> Message | None:
     """The message of a pip that found nothing, although the Python shown has a wheel: pip serves another one."""
     version = case.facts.python.version
     if version is None or network_failed(case) or reasons(case):
@@ -101,12 +101,12 @@ def another_python(case: Machine) -> Message | None:
     return None
 
 
-def known_variants(case: Machine) -> frozenset[str]:
+def known_variants(case: Builds) -> frozenset[str]:
     """Every variant that an official index has or had."""
     return frozenset(build.variant for build in case.catalogue.builds())
 
 
-def unknown_folder(case: Machine) -> tuple[str, Message] | None:
+def unknown_folder(case: Builds) -> tuple[str, Message] | None:
     """A folder of PyTorch's index that was refused and that no release ever had."""
     known = known_variants(case)
     for slug in ("mirror_403", "mirror_404"):
@@ -117,7 +117,7 @@ def unknown_folder(case: Machine) -> tuple[str, Message] | None:
     return None
 
 
-def never_built(case: Machine) -> tuple[str, str, Message] | None:
+def never_built(case: Builds) -> tuple[str, str, Message] | None:
     """A wheel or a libtorch that a server refused and that was never built: its release, its variant, the message."""
     builds = case.catalogue.builds()
     for slug in ("mirror_403", "mirror_404", "file_refused"):
@@ -130,7 +130,7 @@ def never_built(case: Machine) -> tuple[str, str, Message] | None:
     return None
 
 
-def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
+def _fault(one: Unmet, case: Builds) -> tuple[Fault, Confidence] | None:
     known = known_variants(case)
     unknown = [variant for variant in (*sorted(one.variants), one.local or "") if variant and variant not in known]
     if not one.offered:
@@ -151,7 +151,7 @@ def _fault(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     return "release_missing", "certain" if numbers(one.asked) > numbers(case.catalogue.newest_torch()) else "likely"
 
 
-def _never_built(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
+def _never_built(one: Unmet, case: Builds) -> tuple[Fault, Confidence] | None:
     """No list was shown, but the catalogue knows that this release has no such build, at least for this system."""
     if not one.asked or not one.local or not _ACCELERATOR.match(one.local):
         return None
@@ -163,7 +163,7 @@ def _never_built(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
     return None if made else ("index_tag_missing", "likely")
 
 
-def _not_there(one: Unmet, case: Machine) -> tuple[Fault, Confidence] | None:
+def _not_there(one: Unmet, case: Builds) -> tuple[Fault, Confidence] | None:
     """Pip named the indexes that it asked, and none of them has builds with a tag."""
     if not one.asked or not one.local or one.variants or case.said("find_links_absent"):
         return None

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal
 
-from envcheck.diagnosis.machine import Machine
+from envcheck.diagnosis.builds import Builds
 from envcheck.model.base import Plain
 from envcheck.model.facts import Message
 from envcheck.model.patterns import regex
@@ -80,7 +80,7 @@ class Reason(Plain, frozen=True):
         return f"torch {self.unmet.asked}" if self.unmet.asked else "torch"
 
 
-def unmet(case: Machine) -> Iterator[Unmet]:
+def unmet(case: Builds) -> Iterator[Unmet]:
     """Every requirement on torch that an installer could not meet."""
     urls = [url for one in case.facts.settings or () for url in re.split(r"[,\s]+", one.value) if "://" in url]
     said = _INDEX_VARIANT.findall("\n".join(message.text for message in case.heard))
@@ -105,7 +105,7 @@ def unmet(case: Machine) -> Iterator[Unmet]:
         yield Unmet(message, asked or None, local or None, offered, variants, elsewhere, called)
 
 
-def _known_release(case: Machine, asked: str, requirement: str) -> str:
+def _known_release(case: Builds, asked: str, requirement: str) -> str:
     """The release in full where a part of it was named: `2.6` is 2.6.0, and of `>=2.6` the oldest that fits counts."""
     known = {numbers(build.torch): build.torch for build in case.catalogue.builds()}
     bound = numbers(asked)
@@ -118,14 +118,14 @@ def _known_release(case: Machine, asked: str, requirement: str) -> str:
     return known.get(padded, asked) if len(bound) == 2 else asked
 
 
-def _releases_beside(case: Machine, companion: str) -> dict[tuple[int, ...], str]:
+def _releases_beside(case: Builds, companion: str) -> dict[tuple[int, ...], str]:
     """The releases of torch by the versions of torchvision or torchaudio that belong to them."""
     rows = case.catalogue.builds()
     pairs = ((row.torchvision if companion == "torchvision" else row.torchaudio, row.torch) for row in rows)
     return {numbers(version): torch for version, torch in pairs if version}
 
 
-def reasons(case: Machine) -> tuple[Reason, ...]:
+def reasons(case: Builds) -> tuple[Reason, ...]:
     """The machine's share in each failure; a failure that the network or the index explains gives none."""
     if any(case.said(slug) for slug in _NETWORK):
         return ()
@@ -136,7 +136,7 @@ def reasons(case: Machine) -> tuple[Reason, ...]:
     return (*found, *also)
 
 
-def blamed(case: Machine, blame: Blame) -> Reason | None:
+def blamed(case: Builds, blame: Blame) -> Reason | None:
     """The first failure that `blame` explains."""
     return next((reason for reason in reasons(case) if reason.blame == blame), None)
 
@@ -146,7 +146,7 @@ def _requirement(text: str) -> tuple[str, str | None]:
     return (match[1], match[2]) if match else (text, None)
 
 
-def _reason(one: Unmet, case: Machine) -> Reason | None:
+def _reason(one: Unmet, case: Builds) -> Reason | None:
     blame = _system_to_blame(one, case)
     if blame is not None:
         return Reason(blame, one, "certain")
@@ -161,7 +161,7 @@ def _reason(one: Unmet, case: Machine) -> Reason | None:
     return _from_the_list(one, case, wanted)
 
 
-def _system_to_blame(one: Unmet, case: Machine) -> Blame | None:
+def _system_to_blame(one: Unmet, case: Builds) -> Blame | None:
     """What the system or the kind of interpreter rules out, whatever the release."""
     if case.facts.host.os == "macos" and (one.local or "").startswith("cu"):
         return "no_cuda_on_macos"
@@ -179,7 +179,7 @@ _PAGE = regex(
 """What shows that PyTorch's own page was asked for wheels."""
 
 
-def _served_without_tags(one: Unmet, case: Machine) -> bool:
+def _served_without_tags(one: Unmet, case: Builds) -> bool:
     """Whether PyTorch's own page was asked and offered plain versions alone: so it is for systems without CUDA."""
     host, local = case.facts.host, one.local or ""
     if not case.pasted or host.os is not None or host.machine == "aarch64" or not local.startswith("cu"):
@@ -190,11 +190,11 @@ def _served_without_tags(one: Unmet, case: Machine) -> bool:
     return plain and made and any(_PAGE.search(message.text) for message in case.facts.messages)
 
 
-def _is_musl(case: Machine) -> bool:
+def _is_musl(case: Builds) -> bool:
     return "musl" in (case.facts.python.libc, case.facts.host.libc)
 
 
-def _past_intel_macs(one: Unmet, case: Machine) -> bool:
+def _past_intel_macs(one: Unmet, case: Builds) -> bool:
     """Whether the release is newer than the last one for macOS on Intel, and this is such a Mac."""
     if (case.facts.host.os, case.facts.host.machine) != ("macos", "x86_64") or one.asked is None:
         return False
@@ -210,7 +210,7 @@ def _is_wanted(build: Build, one: Unmet) -> bool:
     return build.variant in one.variants or (one.elsewhere and (build.on_default_index or not build.local))
 
 
-def _python_of(case: Machine) -> str | None:
+def _python_of(case: Builds) -> str | None:
     version = case.facts.python.version
     if version is None:
         return None
@@ -218,7 +218,7 @@ def _python_of(case: Machine) -> str | None:
     return short + "t" if case.facts.python.free_threaded else short
 
 
-def _known_python(one: Unmet, case: Machine, wanted: list[Build], python: str) -> Reason | None:
+def _known_python(one: Unmet, case: Builds, wanted: list[Build], python: str) -> Reason | None:
     if not any(python in build.pythons for build in wanted):
         newest = max(wanted, key=lambda build: numbers(build.torch))
         limits = [numbers(version) for build in wanted for version in build.pythons if not version.endswith("t")]
@@ -235,7 +235,7 @@ def _known_python(one: Unmet, case: Machine, wanted: list[Build], python: str) -
     return _old_glibc(one, case, wanted)
 
 
-def _only_sources(one: Unmet, case: Machine) -> bool:
+def _only_sources(one: Unmet, case: Builds) -> bool:
     """Whether no wheel fits an interpreter of a version that has some, on an index that was given for the variant."""
     sources = bool(one.offered) and all(_SOURCE_ONLY.fullmatch(version) for version in one.offered)
     given = one.local is None or bool(one.variants) or any(row.key == "find-links" for row in case.facts.settings or ())
@@ -243,7 +243,7 @@ def _only_sources(one: Unmet, case: Machine) -> bool:
     return case.pasted and sources and given and case.facts.python.bits != 64 and one.asked is not None
 
 
-def _old_glibc(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
+def _old_glibc(one: Unmet, case: Builds, wanted: list[Build]) -> Reason | None:
     """glibc, when it is known to be older than what every wanted build needs, or uv named the platforms."""
     have = case.facts.python.libc_version or case.facts.host.libc_version
     rows = [build for build in wanted if build.os == "linux"]
@@ -252,7 +252,7 @@ def _old_glibc(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
     return None
 
 
-def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
+def _nothing_offered(one: Unmet, case: Builds, wanted: list[Build]) -> Reason | None:
     """Not one wheel fits the interpreter: it is of 32 bits, or of a version that the release does not serve."""
     known_64 = case.facts.python.bits == 64
     old = _old_glibc(one, case, wanted)
@@ -272,7 +272,7 @@ def _nothing_offered(one: Unmet, case: Machine, wanted: list[Build]) -> Reason |
     return Reason("python_too_new", one, "possible", wanted[0] if wanted else None) if wanted or ancient else None
 
 
-def _from_the_list(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | None:
+def _from_the_list(one: Unmet, case: Builds, wanted: list[Build]) -> Reason | None:
     """The interpreter is not known, so the bounds of the list must tell."""
     if one.asked is None:
         return None
@@ -291,7 +291,7 @@ def _from_the_list(one: Unmet, case: Machine, wanted: list[Build]) -> Reason | N
     return _list_ends_early(one, case, wanted, bases[-1])
 
 
-def _list_ends_early(one: Unmet, case: Machine, wanted: list[Build], last: tuple[int, ...]) -> Reason | None:
+def _list_ends_early(one: Unmet, case: Builds, wanted: list[Build], last: tuple[int, ...]) -> Reason | None:
     """The newest release offered tells which limit was hit: of macOS on Intel, of an old glibc, of an old Python."""
     variants = {_local(version) for version in one.offered} - {""}
     rows = [build for build in case.builds_here if not variants or build.variant in variants]
