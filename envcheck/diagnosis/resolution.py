@@ -38,6 +38,7 @@ _FILE = regex(
 )
 _LOOKED = regex(r"Looking in indexes: (?P<urls>[^\n]{8,400})")
 _PYTORCH = regex(r"pytorch|/whl\b|Looking in links")
+_OWN_PAGE = regex(r"Looking in (?:links|indexes):[^\n]{0,300}download\.pytorch\.org/whl/")
 _FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu[\d.]{2,6}|rocm[\d.]{1,6})(?=/|$)")
 
 
@@ -140,7 +141,7 @@ def _fault(one: Unmet, case: Builds) -> tuple[Fault, Confidence] | None:
         return None
     tags = {version.partition("+")[2] for version in one.offered} - {""}
     if any(numbers(version) == numbers(one.asked) for version in one.offered):
-        return _tag_at_fault(one, tags)
+        return _tag_at_fault(one, tags, case)
     variants = {one.local} if one.local else {tag for tag in tags if _ACCELERATOR.match(tag)}
     rows = [build for build in case.catalogue.builds() if numbers(build.torch) == numbers(one.asked)]
     if any(build.variant in variants or not variants for build in rows):
@@ -173,7 +174,7 @@ def _not_there(one: Unmet, case: Builds) -> tuple[Fault, Confidence] | None:
     return ("index_not_used", "likely") if asked and not own else None
 
 
-def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None:
+def _tag_at_fault(one: Unmet, tags: set[str], case: Builds) -> tuple[Fault, Confidence] | None:
     """The release is listed: what is not is its build with the tag that was asked for."""
     if not one.local:
         return None
@@ -181,4 +182,6 @@ def _tag_at_fault(one: Unmet, tags: set[str]) -> tuple[Fault, Confidence] | None
         return None
     if any(_ACCELERATOR.match(tag) for tag in tags):
         return "index_tag_missing", "certain"
-    return "index_not_used", "likely"
+    # For systems without GPU builds PyTorch's own page has no `+cpu` either.
+    untagged = one.local == "cpu" and any(_OWN_PAGE.search(message.text) for message in case.facts.messages)
+    return ("index_tag_missing" if untagged else "index_not_used"), "likely"

@@ -32,7 +32,7 @@ def _gpu_nodes(case: Case) -> tuple[DeviceNode, ...]:
     return tuple(node for node in case.nodes or () if node.path.removeprefix("/dev/nvidia").isdigit())
 
 
-_GIVEN = regex(r"\s--gpus\b|--runtime[= ]nvidia\b")
+_GIVEN = regex(r"""\s--gpus\b(?![= ]["']?0["']?\s)|--runtime[= ]nvidia\b""")
 _MISSED = ("driver_missing", "no_cuda_gpus", "smi_absent", "no_device_nodes", "no_platform")
 
 
