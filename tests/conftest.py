@@ -11,6 +11,15 @@ settings.register_profile("calm", deadline=None)  # a busy machine is no fault o
 settings.load_profile("calm")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Before 3.11, http.client leaves the socket of a tunnel that failed to the collector, which complains."""
+    if sys.version_info < (3, 11):
+        config.addinivalue_line("filterwarnings", "ignore:unclosed <socket:ResourceWarning")
+        config.addinivalue_line(
+            "filterwarnings", "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+        )
+
+
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The interpreter of a new virtual environment with nothing in it."""

@@ -142,7 +142,7 @@ def test_the_process_ends_with_the_code_and_all_of_its_output() -> None:
 
 def test_version_imports_click_and_little_else() -> None:
     listing = "import sys; sys.argv = ['envcheck', '--version']; import os; os._exit = print; "
-    code = listing + "from envcheck.cli import main; main(); print(*sys.modules)"
+    code = listing + "from envcheck.__main__ import main; main(); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     modules = set(ended.stdout.split())
     assert "click" in modules

@@ -44,9 +44,9 @@ ELSEWHERE = ("--os", "linux", "--arch", "x86_64", "--python-version", "3.12", "-
 
 
 def serve_torch(folder: Path, **behaviour: object) -> dict[str, object]:
-    """An index whose torch 2.15.0+cpu behaves as told."""
-    faketorch.write(folder, version="2.15.0+cpu", build={"cuda": None}, **behaviour)
-    wheels = [Packed("torch", "2.15.0+cpu", str(folder)), Wheel("torchvision", "0.29.2", "loopback")]
+    """An index whose torch 2.14.1+cpu behaves as told: the newest that serves every Python which runs the tests."""
+    faketorch.write(folder, version="2.14.1+cpu", build={"cuda": None}, **behaviour)
+    wheels = [Packed("torch", "2.14.1+cpu", str(folder)), Wheel("torchvision", "0.29.1+cpu", "loopback")]
     return {**index("/whl/cpu", wheels), **index("/simple", [Wheel("numpy", "2.1.0", "loopback")])}
 
 
@@ -76,7 +76,7 @@ def mirror(here: dict[str, str], site: Site, name: str = "loop") -> None:
 
 
 def install(here: dict[str, str], python: str, *words: str) -> Result:
-    return invoke("install", "--python", python, "--variant", "cpu", "--torch", "2.15", *words, environ=here)
+    return invoke("install", "--python", python, "--variant", "cpu", "--torch", "2.14", *words, environ=here)
 
 
 def site_packages(python: str) -> Path:
@@ -99,7 +99,7 @@ def test_a_dry_run_shows_and_runs_nothing(here: dict[str, str], bare_python: str
     assert shown.code == 0
     command = next(line for line in shown.out.splitlines() if "uv pip install" in line)
     assert command.strip().startswith(
-        f"uv pip install --python {bare_python} torch==2.15.0+cpu torchvision==0.29.2 --index "
+        f"uv pip install --python {bare_python} torch==2.14.1+cpu torchvision==0.29.1+cpu --index "
     )
     assert site.asked == []
 
@@ -216,8 +216,8 @@ def test_yes_installs_and_verifies(here: dict[str, str], fresh: str, site: Site)
     mirror(here, site)
     done = install(here, fresh, "--yes", "--mirror", "loop")
     assert done.code == 0, done.err
-    assert "torch 2.15.0+cpu works" in done.out
-    assert (site_packages(fresh) / "torch-2.15.0+cpu.dist-info").is_dir()
+    assert "torch 2.14.1+cpu works" in done.out
+    assert (site_packages(fresh) / "torch-2.14.1+cpu.dist-info").is_dir()
 
 
 def test_pip_installs_too_when_it_is_there(here: dict[str, str], tmp_path: Path, site: Site) -> None:
@@ -225,7 +225,7 @@ def test_pip_installs_too_when_it_is_there(here: dict[str, str], tmp_path: Path,
     mirror(here, site)
     done = install(here, str(tmp_path / "venv/bin/python"), "--yes", "--mirror", "loop")
     assert done.code == 0, done.err
-    assert "Successfully installed torch-2.15.0+cpu" in done.out
+    assert "Successfully installed torch-2.14.1+cpu" in done.out
 
 
 def test_a_torch_that_does_not_import_is_not_called_done(here: dict[str, str], fresh: str, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_auto_takes_the_mirror_that_truly_serves_the_wheel(
     with serve({}) as empty:
         mirror(here, empty, "empty")
         mirror(here, site, "loop")
-        wheel = next(path for path in site.pages if path.endswith(".whl") and "torch-2.15.0" in path)
+        wheel = next(path for path in site.pages if path.endswith(".whl") and "torch-2.14.1" in path)
         tagged = wheel.replace("py3-none-any", f"cp{sys.version_info[0]}{sys.version_info[1]}-none-linux_x86_64")
         site.pages["/whl/cpu/torch/"] = site.pages["/whl/cpu/torch/"]._replace(
             body=f'<a href="{tagged}">x</a>'.encode()
@@ -278,16 +278,16 @@ def test_auto_takes_the_mirror_that_truly_serves_the_wheel(
         shown = install(here, bare_python, "--dry-run", "--mirror", "auto")
     assert shown.code == 0, shown.err
     assert site.url("/whl/cpu") in shown.out
-    assert "empty: does not list torch 2.15.0 cpu" in shown.err
+    assert "empty: does not list torch 2.14.1 cpu" in shown.err
     assert "loop:" in shown.err
 
 
 HALF = """#!/bin/sh
 [ "$2" = install ] || exec {uv} "$@"
 mkdir -p {site}/torch {info}
-printf 'Metadata-Version: 2.1\\nName: torch\\nVersion: 2.15.0+cpu\\n' > {info}/METADATA
-printf 'torch/__init__.py,,\\ntorch/big.py,,\\ntorch-2.15.0+cpu.dist-info/METADATA,,\\n' > {info}/RECORD
-printf 'torch-2.15.0+cpu.dist-info/RECORD,,\\n' >> {info}/RECORD
+printf 'Metadata-Version: 2.1\\nName: torch\\nVersion: 2.14.1+cpu\\n' > {info}/METADATA
+printf 'torch/__init__.py,,\\ntorch/big.py,,\\ntorch-2.14.1+cpu.dist-info/METADATA,,\\n' > {info}/RECORD
+printf 'torch-2.14.1+cpu.dist-info/RECORD,,\\n' >> {info}/RECORD
 echo > {site}/torch/__init__.py
 echo 'error: Failed to install: No space left on device (os error 28)' >&2
 exit 2
@@ -299,14 +299,14 @@ def test_half_a_torch_is_taken_away_again(here: dict[str, str], fresh: str, site
     folder = site_packages(fresh)
     program = tmp_path / "bin" / "uv"
     program.parent.mkdir()
-    info = folder / "torch-2.15.0+cpu.dist-info"
+    info = folder / "torch-2.14.1+cpu.dist-info"
     program.write_text(HALF.format(uv=f"{SCRIPTS}/uv", site=folder, info=info), encoding="utf-8")
     program.chmod(0o755)
     mirror(here, site)
     done = install({**here, "PATH": f"{program.parent}:{here['PATH']}"}, fresh, "--yes", "--mirror", "loop")
     assert done.code == 4
     assert "EC638" in done.err
-    assert "Taken away again, for they may be incomplete: torch 2.15.0+cpu" in done.err
+    assert "Taken away again, for they may be incomplete: torch 2.14.1+cpu" in done.err
     assert not list(folder.glob("torch*"))
 
 
@@ -328,7 +328,7 @@ def test_control_c_leaves_nothing_half_done(here: dict[str, str], fresh: str, si
 
     site.pages[wheel] = forever
     mirror(here, site)
-    words = ["install", "--yes", "--python", fresh, "--variant", "cpu", "--torch", "2.15", "--mirror", "loop"]
+    words = ["install", "--yes", "--python", fresh, "--variant", "cpu", "--torch", "2.14", "--mirror", "loop"]
     process = subprocess.Popen(
         [sys.executable, "-m", "envcheck", *words],
         env={**here, "PYTHONPATH": str(Path(__file__).parents[1])},

@@ -6,7 +6,7 @@ from urllib.request import getproxies_environment, proxy_bypass_environment
 
 import pytest
 from helpers.web import Page, closed_port, serve, speaker
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from envcheck.model.facts import Facts, Proxy, Python, Route, Setting
@@ -173,6 +173,8 @@ def test_system_settings_count_when_no_variable_is_set(tmp_path: Path, platform:
     assert look(on({"NO_PROXY": "x"}, tmp_path, platform), ())[0] == ()
 
 
+@example(" : ")
+@example("  ExceptionsList : \n  HTTPEnable : 1\n  HTTPProxy : \n")
 @given(st.text(max_size=400))
 def test_any_printed_settings_are_taken(printed: str) -> None:
     proxies.windows_settings(printed)

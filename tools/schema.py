@@ -4,6 +4,7 @@ python tools/schema.py           write it
 python tools/schema.py --check   exit 1 when it is not current
 """
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -31,8 +32,15 @@ def schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "JSON printed by envcheck",
         "anyOf": list(references),
-        "$defs": definitions,
+        "$defs": {name: _described(one) for name, one in definitions.items()},
     }
+
+
+def _described(definition: dict[str, Any]) -> dict[str, Any]:
+    """With its docstring as newer Pythons (3.13) keep it: without the indentation of the source."""
+    if "description" not in definition:
+        return definition
+    return definition | {"description": inspect.cleandoc(definition["description"])}
 
 
 def main() -> int:

@@ -150,7 +150,8 @@ def from_macos(system: System) -> tuple[tuple[Configured, ...], Bypass]:
 
 def macos_settings(printed: str) -> tuple[tuple[Configured, ...], Bypass]:
     """Proxies of a `scutil --proxy` listing; its SOCKS proxy is left out, since no installer takes it from there."""
-    values = dict(line.strip().split(" : ", 1) for line in printed.splitlines() if " : " in line)
+    parts = (line.partition(" : ") for line in printed.splitlines())
+    values = {key.strip(): value.strip() for key, found, value in parts if found}
     origin = "macOS settings"
     proxies = tuple(
         Configured(scheme.lower(), f"http://{values[scheme + 'Proxy']}:{values.get(scheme + 'Port', '80')}", origin)
