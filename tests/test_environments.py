@@ -50,6 +50,11 @@ def test_an_environment_is_made_with_what_is_there(changes: dict[str, object], b
     assert shown[len(begins) :] == [f"envcheck install{into}"]
 
 
+def test_a_python_that_is_too_old_for_uv_is_not_told_to_install_it() -> None:
+    shown = lines(recorded("python-3-16-before-torch", tools=[], python__version="2.7.18"), "EC101")
+    assert shown[:2] == ["", "uv venv --python 3.14 .venv"]
+
+
 @pytest.mark.parametrize(
     ("machine", "code", "shown"),
     [

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from envcheck.catalogue.remedies import distribution, page
+from envcheck.catalogue.software import limit
 from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.model.plan import Build
 from envcheck.model.report import Fix
 from envcheck.model.shell import join
 from envcheck.model.text import Text, say
-from envcheck.model.versions import numbers
+from envcheck.model.versions import at_least, numbers
 
 _FOLDER, _NAME = ".venv", "torch"
 
@@ -52,7 +53,8 @@ def new_environment(case: Case, version: str) -> tuple[Fix, ...]:
         return (remedies.command(case, what, "uv", *venv),)
     get_uv = say("Get uv, which makes environments with any Python")
     python = case.facts.python
-    if python.path and python.has_pip and not python.externally_managed:
+    has_uv = at_least(python.version or "0", limit("uv_python"))
+    if python.path and python.has_pip and has_uv and not python.externally_managed:
         return (
             remedies.command(case, get_uv, *remedies.pip(case, "install", "uv")),
             remedies.command(case, what, python.path, "-m", "uv", *venv),
