@@ -79,7 +79,10 @@ def decode(data: bytes) -> Update:
     """
     if len(data) > LARGEST:
         raise ValueError("too large")
-    update = msgspec.json.decode(data, type=Update)
+    try:
+        update = msgspec.json.decode(data, type=Update)
+    except msgspec.DecodeError as error:  # a ValueError only since msgspec 0.21
+        raise ValueError(str(error)) from error
     if update.schema != SCHEMA:
         raise ValueError(f"of schema {update.schema}")
     return update
