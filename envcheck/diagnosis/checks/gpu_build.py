@@ -91,12 +91,13 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     )
     yield from found
     told = case.said("gpu_newer_than_toolkit")
+    served = case.kernels and any(card.capability for card in case.cards) and not misfits(case)  # another's toolkit
     if told and not found and not _dropped(case):
         yield this.finding(
             say("The GPU is newer than the CUDA version that is used here"),
             evidence=heard(told, 1),
             fixes=remedies.reinstall_torch(case),
-            confidence="possible" if "sm" in told[0][1] else "likely",
+            confidence="possible" if "sm" in told[0][1] or served else "likely",
         )
 
 

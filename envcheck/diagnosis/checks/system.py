@@ -97,6 +97,10 @@ def _wheel_of_newer_glibc(case: Case) -> tuple[Message, str, Confidence] | None:
         offered = re.findall(r"manylinux_2_(\d{1,2})_" + (here[2] if here else ""), groups.get("platforms") or hints)
         if here and offered and all(int(minor) > int(here[1]) for minor in offered):
             return message, f"2.{min(offered, key=int)}", "certain"
+        known = [one.libc for one in case.builds_here if one.os == "linux" and one.torch == groups["version"]]
+        needs = [libc for libc in known if libc]
+        if here and not offered and needs and not any(at_least(f"2.{here[1]}", libc) for libc in needs):
+            return message, min(needs, key=numbers), "likely"
     for message, groups in case.said("wheel_of_other_platform"):
         needs = [f"2.{minor}" for minor in re.findall(r"manylinux_2_(\d{1,2})_", groups["platform"])]
         python = f"3.{groups['python'][3:]}"
@@ -175,7 +179,7 @@ def cpu_without_avx(this: Check, case: Case) -> Iterator[Finding]:
     "no-cuda-on-macos",
     cause="no_cuda_on_macos",
     needs=("on_macos",),
-    hears=("cuda_on_macos", "not_compiled_with_cuda", "conda_cuda_absent", "wheel_platform_here"),
+    hears=("cuda_on_macos", "uv_cuda_on_macos", "not_compiled_with_cuda", "conda_cuda_absent", "wheel_platform_here"),
     explains=("EC101", "EC102", "EC202", "EC6"),
 )
 def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
@@ -194,7 +198,8 @@ def no_cuda_on_macos(this: Check, case: Case) -> Iterator[Finding]:
         return
     refused = (*_platform_here(case, "macosx"), *case.said("uv_no_wheel_here"))
     refused = tuple(one for one in refused if "+cu" in one[1]["version"])
-    told = refused or case.said("cuda_on_macos") or case.said("conda_cuda_absent")
+    heard_of = ("cuda_on_macos", "uv_cuda_on_macos", "conda_cuda_absent")
+    told = refused or next((said for slug in heard_of if (said := case.said(slug))), ())
     told = told or ((case.said("not_compiled_with_cuda") or case.said("driver_missing")) if case.pasted else ())
     asked = case.pasted and case.cuda_available is False and not case.torch_version
     if not told and wanted is None and not asked:

@@ -25,6 +25,8 @@ _IN_YAML = regex(rf"^\s{{2,24}}(?:- )?(?P<name>{_NAMES}):\s{{1,4}}[\"']?(?P<valu
 _IN_JSON = regex(rf"\"(?P<name>{_NAMES})\": ?\"(?P<value>[^\"\n]{{0,500}})\"")
 _IN_MAP = regex(rf"(?<=[\[ ])(?P<name>{_NAMES}):(?P<value>[^\s\]]{{0,200}})(?=[ \]])")
 """Go's way to print a map, `map[ONE:1 TWO:]`; an empty value is one that is not set."""
+_IN_TABLE = regex(rf"^(?P<name>{_NAMES})\s{{2,40}}(?P<value>[^\s=:][^\s]{{0,500}})\s*$")
+"""PowerShell's table of names and values."""
 _ECHOES = regex(rf"\$\{{?({_NAMES})\b")
 _ECHO = regex(rf"^(?:echo|printenv)\s+\"?[$%]?(?:env:)?\{{?(?P<name>{_NAMES})\b")
 
@@ -37,9 +39,9 @@ def read(page: Page, draft: Draft) -> None:
                 _seen(pair["name"], pair["value"], line, draft)
         for pair in _IN_JSON.finditer(line.text) if '": "' in line.text else ():
             _seen(pair["name"], pair["value"], line, draft)
-        yaml = _IN_YAML.match(line.text) if ": " in line.text else None
-        if yaml:
-            _seen(yaml["name"], yaml["value"], line, draft)
+        row = (_IN_YAML.match(line.text) if ": " in line.text else None) or _IN_TABLE.match(line.text)
+        if row:
+            _seen(row["name"], row["value"], line, draft)
         if (
             "=" not in line.text
             and "environ[" not in line.text

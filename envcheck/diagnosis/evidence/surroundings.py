@@ -15,7 +15,7 @@ from envcheck.model.patterns import regex
 _JETSON = regex(
     r"\bjetbot@|\bJetson[ -]?(?:Nano|AGX|Xavier|Orin|TX[12]|NX|Thor|Series|Linux)?\b"
     r"|\bJetPack(?:_VERSION)?\b|\bL4T(?:_VERSION)?\b|\bR\d{2} \(release\)"
-    r"|\d-tegra\b|\bnvidia,tegra\d{3}"
+    r"|\d-tegra\b|\bnvidia,tegra\d{3}|\bRAM \d{3,6}/\d{4,6}MB \(lfb \d"
     r"|\bGPU \d{1,2}: (?:NVIDIA )?(?:Orin|Xavier|Thor)\b|\((?:nvgpu|integrated)\)|\bNVIDIA Tegra\b|[0-9a-f]\.nv\d\d\.\d"
     r"|\b(?:Orin|Xavier|Thor)(?: \(nvgpu\))? (?:with CUDA capability|which is of c)"
     r"|^\W{0,4}(?:NVIDIA )?(?:Orin|Xavier)\W{0,4}$|['\"](?:NVIDIA )?(?:Orin|Xavier|Thor)['\"]",
@@ -197,6 +197,7 @@ MARKS = (
             "(release)",
             "-tegra",
             ",tegra",
+            "mb (lfb",
             "(nvgpu)",
             "(integrated)",
             "nvidia tegra",

@@ -36,7 +36,7 @@ _HOSTNAMECTL = regex(
     r"|^\s*Kernel:\s+Linux (?P<kernel>\d+\.\d+\S*)\s*$|^\s*Architecture:\s+(?P<machine>x86[-_]64|arm64|aarch64)\s*$"
 )
 _VIRTUAL = regex(
-    r"\b__linux=(?P<kernel>\d[\w.-]*)|\b__glibc=(?P<glibc>\d\.\d+)|\b__archspec=\d=(?P<machine>aarch64|x86_64)\b"
+    r"\b__linux=(?P<kernel>\d[\w.-]*)|\b__glibc={1,2}(?P<glibc>\d\.\d+)|\b__archspec=\d=(?P<machine>aarch64|x86_64)\b"
 )
 _DRIVER_IN_USE = regex(r"^\s+Kernel driver in use: (?P<driver>[\w-]+)")
 _UV_PLATFORM = regex(
@@ -89,8 +89,9 @@ _ARCH_LINE = regex(r"\s{0,8}(?:amdhsa--)?(?P<name>sm_\d{2,3}[a-z]?|gfx[0-9a-f]{3
 _SEEKS = regex(
     r"\b(?:(?P<modules>lsmod)|(?P<packages>dpkg (?:-l|--list)|rpm -qa|apt list --installed|pacman -Qs?))"
     r"\s{0,2}\|\s{0,2}e?grep (?:-i )?[\"']?nvidia[\"']?\s{0,4}$"
+    r"|\bgrep (?P<counted>-c) nvidia /proc/modules\s{0,4}$"
 )
-_EMPTY_PROMPT = regex(r"\s{0,4}(?:[\w.@-]{1,60}[:~/ ][^\n]{0,60})?[$#]\s{0,4}$")
+_EMPTY_PROMPT = regex(r"\s{0,4}(?:\[?[\w.@-]{1,60}[:~/ ][^\n]{0,60})?[$#]\s{0,4}$")
 MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
 
@@ -146,13 +147,12 @@ def _silent(page: Page, draft: Draft) -> None:
     lines = [line for line in page.lines if line.text.strip()]
     for line, after in pairwise(lines):
         asked = _SEEKS.search(line.text)
-        if (
-            asked is None
-            or not command_of(line.text)
-            or not (command_of(after.text) or _EMPTY_PROMPT.match(after.text))
-        ):
+        if asked is None or not command_of(line.text):
             continue
-        if asked["modules"]:
+        silent = command_of(after.text) or _EMPTY_PROMPT.match(after.text)
+        if not (after.text.strip() == "0" if asked["counted"] else silent):
+            continue
+        if asked["modules"] or asked["counted"]:
             draft.modules.setdefault("nvidia", KernelModule(name="nvidia", loaded=False, look=LOOK))
         elif not draft.best("nvidia.packages"):
             draft.see("nvidia.packages", (), line, rank=1)
@@ -160,11 +160,19 @@ def _silent(page: Page, draft: Draft) -> None:
 
 def _kernels(page: Page, draft: Draft) -> None:
     """The architectures that cuobjdump found in a library, one a line."""
+    printed = next((line for line in page.lines if "'sm_" in line.text and _BARE_LIST.match(line.text)), None)
+    if printed is not None:
+        names = tuple(re.findall(r"(?:sm|compute)_\d{2,3}[a-z]?", printed.text))
+        draft.see("torch.arch_list", names, printed, rank=4)
     if "cuobjdump" not in page.text and "roc-obj-ls" not in page.text:
         return
     found = [(match["name"], line) for line in page.lines if (match := _ARCH_LINE.match(line.text))]
     if len(found) >= _SOME_FILES:
         draft.see("torch.arch_list", tuple(name for name, _ in found), found[0][1], rank=4)
+
+
+_BARE_LIST = regex(r"\s{0,4}\[(?:'(?:sm|compute)_\d{2,3}[a-z]?'(?:, )?){2,40}\]\s{0,4}$")
+"""What `torch.cuda.get_arch_list()` gives, printed by a script."""
 
 
 def _torch_files(page: Page, draft: Draft) -> None:
