@@ -198,6 +198,11 @@ class Builds(Machine):
         return bool(self.kernels) or self.before_all_builds or None
 
     @cached_property
+    def cards_to_compare(self) -> bool | None:
+        """Whether GPUs are listed, or at least known by their ids to be older than every build; else None."""
+        return bool(self.cards) or self.before_all_builds or None
+
+    @cached_property
     def amd_targets(self) -> tuple[str, ...] | None:
         """The `gfx` names of the AMD GPUs, as torch or the kernel tells them; None when none is known."""
         seen = [card.gfx.split(":")[0] for card in self.cards if card.gfx]

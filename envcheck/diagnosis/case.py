@@ -41,6 +41,7 @@ LOOKS_BEHIND: dict[str, tuple[str, ...]] = {
     "jetson": ("host",),
     "has_nvidia": ("pci",),
     "card_list": ("nvml", "smi", "torch"),
+    "cards_to_compare": ("nvml", "smi", "torch"),
     "gpus": ("nvml", "smi"),
     "listed": ("nvml", "smi"),
     "driver_answered": ("nvml", "libcuda", "smi"),

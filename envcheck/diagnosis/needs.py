@@ -20,7 +20,9 @@ NOT_KNOWN: dict[str, Text] = {
     **dict.fromkeys(("python_version", "python_bits", "python_platform", "python_implementation"), _INTERPRETER),
     **dict.fromkeys(("free_threaded", "has_ssl"), _INTERPRETER),
     **dict.fromkeys(("packages", "shadows", "has_pip", "torch_installed"), _PACKAGES),
-    **dict.fromkeys(("listed", "card_list", "driver_answered", "looked_at_driver", "driver_version"), _DRIVER),
+    **dict.fromkeys(
+        ("listed", "card_list", "cards_to_compare", "driver_answered", "looked_at_driver", "driver_version"), _DRIVER
+    ),
     **dict.fromkeys(("nvidia_module_loaded", "nodes", "uvm_looked_at"), _FILES),
     **dict.fromkeys(("nvidia_pci", "has_nvidia"), _BUS),
     **dict.fromkeys(

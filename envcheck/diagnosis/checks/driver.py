@@ -79,17 +79,10 @@ def nouveau_active(this: Check, case: Case) -> Iterator[Finding]:
     yield this.finding(
         say("The GPU is held by nouveau, which knows no CUDA"),
         evidence=(*(exhibits.pci(card) for card in held[:4]), *module, *heard(told)),
-        why=_in_vain(case),
-        fixes=remedies.leave_gpu(case) if case.before_all_builds else _instead_of_nouveau(case),
+        fixes=_instead_of_nouveau(case),
         severity="info" if case.listed else "error" if told else wish(case),
         confidence="certain" if held or told else "likely",
     )
-
-
-def _in_vain(case: Case) -> Text | None:
-    """Who installs a driver for a GPU that no build serves has gained nothing."""
-    why = say("the official builds of torch have no kernels for so old a GPU: a driver would not help")
-    return why if case.before_all_builds else None
 
 
 def _instead_of_nouveau(case: Case) -> tuple[Fix, ...]:
@@ -145,9 +138,8 @@ def driver_missing(this: Check, case: Case) -> Iterator[Finding]:
         sure = "likely"
     yield this.finding(
         say("There is an NVIDIA GPU, but no NVIDIA driver") if bare else say("torch finds no NVIDIA driver here"),
-        why=_in_vain(case),
         evidence=(*cards_on_bus(case), *heard(told)),
-        fixes=remedies.leave_gpu(case) if case.before_all_builds else remedies.install_driver(case),
+        fixes=remedies.install_driver(case),
         severity=wish(case) if bare and not told else "error" if case.pasted or case.has_nvidia else "warning",
         confidence=sure,
     )

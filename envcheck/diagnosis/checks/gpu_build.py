@@ -8,6 +8,7 @@ from envcheck.catalogue.remedies import override
 from envcheck.diagnosis import remedies
 from envcheck.diagnosis.case import Case
 from envcheck.diagnosis.check import Check, check
+from envcheck.diagnosis.checks.common import NO_CUDA, cards_on_bus, wish
 from envcheck.diagnosis.exhibits import fact, heard
 from envcheck.diagnosis.misfit import Direction, Misfit, misfits, older_than_newest_build
 from envcheck.model.report import Evidence, Finding, Fix
@@ -105,9 +106,9 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     "EC211",
     "gpu-too-old",
     cause="gpu_too_old_for_wheel",
-    needs=("kernels_to_compare", "card_list"),
+    needs=("kernels_to_compare", "cards_to_compare"),
     hears=(*_WARNINGS, "gpu_newer_than_toolkit"),
-    explains=("EC404", "EC207"),
+    explains=("EC404", "EC207", "EC202", "EC203", *NO_CUDA),
 )
 def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU is older than what this build of torch supports.
@@ -127,7 +128,15 @@ def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
         title = say("{name} (compute capability {capability}) is too old for the official builds of torch")
     found = list(_found(this, case, "too_old", title))
     yield from found
-    if not found and _dropped(case):
+    if not found and not case.cards and case.before_all_builds:
+        yield this.finding(
+            say("The NVIDIA GPU of this machine is too old for the official builds of torch"),
+            evidence=cards_on_bus(case),
+            fixes=remedies.leave_gpu(case),
+            severity=wish(case),
+            confidence="likely",
+        )
+    elif not found and _dropped(case):
         yield this.finding(
             say("The CUDA version that is used here no longer serves this GPU"),
             evidence=heard(case.said("gpu_newer_than_toolkit"), 1),
