@@ -85,6 +85,12 @@ def _on_cpu(case: Case) -> tuple[Evidence, ...]:
     return (*said, fact("messages", line, "text")) if said and line else ()
 
 
+def _job_on_cpu(case: Case) -> tuple[Evidence, ...]:
+    """A program that computes on the CPU in a job whose script asks for no GPU."""
+    script, said = case.said("job_script_asks_no_gpu"), case.said("hint_device_cpu")
+    return (*heard(script, 1), *heard(said, 1)) if script and said else ()
+
+
 def _uninstalled(case: Case) -> tuple[Evidence, ...]:
     """The list of the system's packages has none of NVIDIA's driver, or what was left of them."""
     none = case.facts.nvidia.packages == () and case.cuda_available is False and not case.in_container
@@ -187,6 +193,7 @@ _GUESSES = (
         _when("host.scheduler", lambda case: case.scheduler),
         say("The job may have been given no GPU"),
     ),
+    _Guess("EC240", _job_on_cpu, say("The job may have been given no GPU")),
     _Guess("EC324", _on_arm, say("The default index may have given a CPU build for Arm")),
     _Guess("EC301", _on_cpu, say("A CPU build was asked for, and the program computes on the CPU")),
     _Guess("EC202", _uninstalled, say("No package of NVIDIA's driver may be installed")),
