@@ -35,7 +35,8 @@ def fabric_manager_down(this: Check, case: Case) -> Iterator[Finding]:
     waiting = [gpu for gpu in case.listed or () if gpu.fabric_state in ("not_started", "in_progress")]
     manager = case.facts.host.fabric_manager
     switches = [one for one in case.facts.pci or () if one.vendor == "10de" and one.pci_class.startswith("0680")]
-    down = bool(switches) and manager in ("inactive", "failed", "absent") and owns_its_driver(case)
+    asked = case.pasted and case.cuda_available is False  # who asks for the service has switches
+    down = (switches or asked) and manager in ("inactive", "failed", "absent") and owns_its_driver(case)
     if case.cuda_available or not (told or status or waiting or down):
         return
     yield this.finding(

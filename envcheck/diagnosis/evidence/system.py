@@ -91,6 +91,7 @@ _SEEKS = regex(
     r"\s{0,2}\|\s{0,2}e?grep (?:-i )?[\"']?nvidia[\"']?\s{0,4}$"
     r"|\bgrep (?P<counted>-c) nvidia /proc/modules\s{0,4}$"
 )
+_MANAGER = "is-active nvidia-fabricmanager"
 _EMPTY_PROMPT = regex(r"\s{0,4}(?:\[?[\w.@-]{1,60}[:~/ ][^\n]{0,60})?[$#]\s{0,4}$")
 MAX_PACKAGES = 200
 _VENDORS = {"NVIDIA": "10de", "Advanced Micro Devices": "1002", "AMD": "1002", "Intel": "8086"}
@@ -138,6 +139,7 @@ def read(page: Page, draft: Draft) -> None:
     elif removed:  # what is left are its settings
         draft.see("nvidia.packages", (), removed, rank=1)
     _silent(page, draft)
+    _services(page, draft)
     _kernels(page, draft)
     _torch_files(page, draft)
 
@@ -169,6 +171,15 @@ def _kernels(page: Page, draft: Draft) -> None:
     found = [(match["name"], line) for line in page.lines if (match := _ARCH_LINE.match(line.text))]
     if len(found) >= _SOME_FILES:
         draft.see("torch.arch_list", tuple(name for name, _ in found), found[0][1], rank=4)
+
+
+def _services(page: Page, draft: Draft) -> None:
+    """`systemctl is-active` of the fabric manager, and the word below it, perhaps after that of `is-enabled`."""
+    for line in page.lines if _MANAGER in page.text else ():
+        if _MANAGER in line.text and command_of(line.text):
+            below = (after.text.strip() for _, after in zip(range(2), page.after(line), strict=False))
+            state = next((word for word in below if word in ("active", "inactive", "failed")), None)
+            draft.see("host.fabric_manager", state, line)
 
 
 _BARE_LIST = regex(r"\s{0,4}\[(?:'(?:sm|compute)_\d{2,3}[a-z]?'(?:, )?){2,40}\]\s{0,4}$")
