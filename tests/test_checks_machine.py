@@ -7,10 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from envcheck.catalogue.remedies import remedies as remedies_data
 from envcheck.diagnosis.checks import CHECKS
 from envcheck.diagnosis.diagnose import diagnose
 from envcheck.diagnosis.visible import visible
 from envcheck.model.facts import Facts
+from envcheck.probes.variables import NAMES
 from tests.helpers.anything import values_of
 from tests.helpers.cases import case_of, change, examine, found, primary, recorded, said, severities
 
@@ -169,6 +171,14 @@ def test_no_driver_is_advised_where_no_build_serves_the_card(
         assert severities(change(without, torch__variant="cpu", torch__cuda=None), "EC211") == {"EC211": "info"}
 
 
+def test_no_driver_version_is_wanted_for_a_card_that_only_the_bus_shows_to_be_too_old() -> None:
+    text = "The NVIDIA driver on your system is too old (found version 9010)."
+    slot = {"address": "0000:01:00.0", "vendor": "10de", "pci_class": "030000"}
+    old, new = (said(text, pci=[slot | {"device": device}]) for device in ("1080", "1b06"))
+    assert primary(new) == ("EC206", "driver_too_old")
+    assert "EC206" not in found(change(old, host={"os": "linux", "machine": "x86_64"}))
+
+
 def test_a_release_from_before_the_catalogue_served_older_gpus() -> None:
     gpus = [{"index": 0, "name": "Tesla K40c", "look": "text"}]
     facts = change(Facts(), source="text", nvidia__gpus=gpus, torch={"version": "1.2.0", "cuda": "10.0"})
@@ -193,6 +203,24 @@ def test_a_machine_by_the_hour_gets_its_gpu_on_its_site(variable: str, site: str
     assert not any("docker" in fix.shell for fix in without.fixes)
     elsewhere = change(bare, variables=[])
     assert found(elsewhere)["EC201"].fixes == ()
+
+
+def test_every_provider_has_its_step() -> None:
+    names = {row.name for row in remedies_data().rented}
+    assert {variable for row in remedies_data().rented for variable in row.variables} <= NAMES
+    for name in names:
+        variable = next(row.variables[0] for row in remedies_data().rented if row.name == name)
+        facts = recorded("sw_healthy_cpu_container", variables=[{"name": variable, "value": "x"}], pci=[])
+        assert found(facts)["EC201"].fixes
+    paths = ("/content/drive/MyDrive", "/kaggle/working/x", "/root/autodl-tmp/x")
+    assert {case_of(said(path)).rented for path in paths} == names
+
+
+def test_an_address_of_a_notebook_may_be_about_another_machine() -> None:
+    missed = "RuntimeError: Found no NVIDIA driver on your system."
+    inside = found(said(missed, "%cd /content"))["EC204"]
+    linked = found(said(missed, "https://colab.research.google.com/github/a/b.ipynb"))["EC204"]
+    assert (inside.confidence, linked.confidence) == ("likely", "possible")
 
 
 def test_what_the_runtime_says_on_the_host_is_no_container_without_gpu() -> None:
@@ -746,3 +774,9 @@ def test_windows_gets_powershell() -> None:
     facts = recorded("healthy-windows-rtx4060", torch__cuda_available=False, torch__devices=[], torch__device_count=0)
     facts = change(facts, variables=[{"name": "CUDA_VISIBLE_DEVICES", "value": "-1"}])
     assert found(facts)["EC402"].fixes[0].shell == "Remove-Item Env:CUDA_VISIBLE_DEVICES"
+
+
+@pytest.mark.parametrize(("have", "fires"), [("2.12", True), ("2.17", False), ("2.35", False)])
+def test_conda_names_glibc_in_other_conflicts_too(have: str, fires: bool) -> None:
+    text = f"  - feature:/linux-64::__glibc=={have}=0\n  - pytorch -> libgcc-ng -> __glibc[version='>=2.17']"
+    assert ("EC105" in found(said(text))) is fires

@@ -103,3 +103,13 @@ def test_a_module_that_waits_is_itself_once_it_is_asked(bare: set[str]) -> None:
     code += "print(early, value, again, hasattr(colorsys, 'nothing'), file=sys.stderr)"
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ended.stderr == "False (0.0, 0.0, 1) True False\n"
+
+
+def test_a_module_of_a_package_that_waits_is_the_module_and_not_the_package() -> None:
+    code = (
+        "from envcheck.__main__ import _Later; import sys; sys.modules['msgspec.inspect'] = _Later('msgspec.inspect'); "
+    )
+    code += "import msgspec; early = 'type_info' in vars(sys.modules['msgspec.inspect']); "
+    code += "print(early, msgspec.inspect.type_info(int) == msgspec.inspect.IntType(), file=sys.stderr)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stderr == "False True\n"

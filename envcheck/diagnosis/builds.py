@@ -8,6 +8,7 @@ from typing import Literal
 from envcheck.catalogue.remedies import last_branch
 from envcheck.diagnosis.machine import Machine
 from envcheck.model.base import Plain
+from envcheck.model.facts import Gpu, TorchDevice
 from envcheck.model.patterns import regex
 from envcheck.model.plan import Build
 from envcheck.model.versions import capability, numbers
@@ -146,26 +147,12 @@ class Builds(Machine):
         """The GPUs that torch would compute on: as torch sees them, else as the driver lists them."""
         seen = [one for one in self.facts.torch.devices or () if one.kind in ("cuda", "rocm")]
         if seen:
-            return tuple(
-                Card(
-                    f"torch.devices[{one.index}]",
-                    one.index,
-                    one.name or f"GPU {one.index}",
-                    one.compute_capability or (self.catalogue.capability_of(one.name) if one.name else None),
-                    one.gfx,
-                    one.kernel_ok,
-                )
-                for one in seen
-            )
-        return tuple(
-            Card(
-                f"nvidia.gpus[{one.index}]",
-                one.index,
-                one.name or f"GPU {one.index}",
-                one.compute_capability or (self.catalogue.capability_of(one.name) if one.name else None),
-            )
-            for one in self.facts.nvidia.gpus or ()
-        )
+            return tuple(self._card("torch.devices", one).but(gfx=one.gfx, kernel_ok=one.kernel_ok) for one in seen)
+        return tuple(self._card("nvidia.gpus", one) for one in self.facts.nvidia.gpus or ())
+
+    def _card(self, facts: str, one: Gpu | TorchDevice) -> Card:
+        named = self.catalogue.capability_of(one.name) if one.name else None
+        return Card(f"{facts}[{one.index}]", one.index, one.name or f"GPU {one.index}", one.compute_capability or named)
 
     @cached_property
     def card_list(self) -> tuple[Card, ...] | None:

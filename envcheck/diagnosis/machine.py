@@ -147,8 +147,9 @@ class Machine:
     @cached_property
     def rented(self) -> str | None:
         """The provider of a machine whose GPU is chosen on its site (`colab`), where that is known."""
-        told = next((name for _, groups in self.said("rented_machine") for name in groups), None)
-        return told or rented([one.name for one in self.facts.variables or ()])
+        told = (*self.said("rented_machine"), *self.said("rented_page"))
+        named = next((name for _, groups in told for name in groups), None)
+        return rented([one.name for one in self.facts.variables or ()]) or named
 
     # --- cards on the bus ------------------------------------------------------------------------------------------
 

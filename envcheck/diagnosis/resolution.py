@@ -38,7 +38,7 @@ _FILE = regex(
 )
 _LOOKED = regex(r"Looking in indexes: (?P<urls>[^\n]{8,400})")
 _PYTORCH = regex(r"pytorch|/whl\b|Looking in links")
-_OWN_PAGE = regex(r"Looking in (?:links|indexes):[^\n]{0,300}download\.pytorch\.org/whl/")
+_OWN_PAGE = regex(r"Looking in (?:links|indexes):[^\n]{0,300}/whl/")
 _FOLDER = regex(r"/whl/(?:nightly/|test/)?(?P<variant>cu[\d.]{2,6}|rocm[\d.]{1,6})(?=/|$)")
 
 

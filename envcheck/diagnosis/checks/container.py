@@ -113,7 +113,13 @@ def container_without_gpu(this: Check, case: Case) -> Iterator[Finding]:
 
 
 def _either(case: Case, told: Said) -> bool:
-    """Whether the runtime may be to blame as well: the GPUs were asked for, or a device plugin finds no library."""
+    """Whether something else may be to blame as well.
+
+    The GPUs were asked for; a device plugin finds no library; or only an address tells whose machine it is.
+    """
+    linked = not case.in_container and case.said("rented_page") and not case.said("rented_machine")
+    if linked and not case.said("docker_without_gpus"):
+        return True
     plugin = all("could not load NVML library" in message.text for message, _ in told)
     return asked(case, _GIVEN) is not None or (bool(told) and plugin)
 

@@ -117,7 +117,7 @@ def driver_too_old(this: Check, case: Case) -> Iterator[Finding]:
     refused = case.pasted and any("refused" in groups for _, groups in told)  # an image beside others that start
     if (case.cuda_available and not refused) or case.facts.host.jetson or case.has_nvidia is False:
         return
-    if case.before_all_builds and misfits(case):  # no driver helps
+    if case.before_all_builds and (misfits(case) or not case.cards):  # no driver helps, as EC211 says
         return
     cuda = case.wheel_cuda
     minimum = case.catalogue.minimum_driver(cuda, case.driver_os or "linux") if cuda else None

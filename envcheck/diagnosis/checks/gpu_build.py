@@ -92,14 +92,18 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     )
     yield from found
     told = case.said("gpu_newer_than_toolkit")
-    served = case.kernels and any(card.capability for card in case.cards) and not misfits(case)  # another's toolkit
     if told and not found and not _dropped(case):
         yield this.finding(
             say("The GPU is newer than the CUDA version that is used here"),
             evidence=heard(told, 1),
             fixes=remedies.reinstall_torch(case),
-            confidence="possible" if "sm" in told[0][1] or served else "likely",
+            confidence="possible" if "sm" in told[0][1] or _served(case) else "likely",
         )
+
+
+def _served(case: Case) -> bool:
+    """Whether this build has kernels for the GPUs: then it is another's toolkit that does not know one."""
+    return bool(case.kernels) and any(card.capability for card in case.cards) and not misfits(case)
 
 
 @check(
@@ -108,7 +112,7 @@ def gpu_too_new(this: Check, case: Case) -> Iterator[Finding]:
     cause="gpu_too_old_for_wheel",
     needs=("kernels_to_compare", "cards_to_compare"),
     hears=(*_WARNINGS, "gpu_newer_than_toolkit"),
-    explains=("EC404", "EC207", "EC202", "EC203", *NO_CUDA),
+    explains=("EC404", "EC207", "EC202", "EC203", "EC213", *NO_CUDA),
 )
 def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     """The GPU is older than what this build of torch supports.

@@ -64,6 +64,8 @@ def glibc_too_old(this: Check, case: Case) -> Iterator[Finding]:
     reason = unmet.blamed(case, "glibc_too_old")
     other = case.torch_imported is True and not case.pasted  # torch works: whatever said it is not asked about
     told = case.said("glibc_too_old") if not other and case.libc != "musl" else ()
+    # conda names what it has and what is wanted in other conflicts, too
+    told = tuple(one for one in told if not at_least(one[1].get("have", "0"), one[1].get("needed", "1")))
     refused = _wheel_of_newer_glibc(case)
     version = case.libc_version or "?"
     evidence = (fact("python.libc_version", version, case.facts.python.look),) if case.libc_version else ()

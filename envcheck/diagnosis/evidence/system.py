@@ -86,6 +86,8 @@ _TORCH_LIBRARY = regex(
 )
 _SOME_FILES = 3
 _ARCH_LINE = regex(r"\s{0,8}(?:amdhsa--)?(?P<name>sm_\d{2,3}[a-z]?|gfx[0-9a-f]{3,4})\s{0,4}$")
+_BARE_LIST = regex(r"\s{0,4}\[(?:'(?:sm|compute)_\d{2,3}[a-z]?'(?:, )?){2,40}\]\s{0,4}$")
+"""What `torch.cuda.get_arch_list()` gives."""
 _SEEKS = regex(
     r"\b(?:(?P<modules>lsmod)|(?P<packages>dpkg (?:-l|--list)|rpm -qa|apt list --installed|pacman -Qs?))"
     r"\s{0,2}\|\s{0,2}e?grep (?:-i )?[\"']?nvidia[\"']?\s{0,4}$"
@@ -161,7 +163,7 @@ def _silent(page: Page, draft: Draft) -> None:
 
 
 def _kernels(page: Page, draft: Draft) -> None:
-    """The architectures that cuobjdump found in a library, one a line."""
+    """The architectures that a script printed as a list, or that cuobjdump found in a library, one a line."""
     printed = next((line for line in page.lines if "'sm_" in line.text and _BARE_LIST.match(line.text)), None)
     if printed is not None:
         names = tuple(re.findall(r"(?:sm|compute)_\d{2,3}[a-z]?", printed.text))
@@ -180,10 +182,6 @@ def _services(page: Page, draft: Draft) -> None:
             below = (after.text.strip() for _, after in zip(range(2), page.after(line), strict=False))
             state = next((word for word in below if word in ("active", "inactive", "failed")), None)
             draft.see("host.fabric_manager", state, line)
-
-
-_BARE_LIST = regex(r"\s{0,4}\[(?:'(?:sm|compute)_\d{2,3}[a-z]?'(?:, )?){2,40}\]\s{0,4}$")
-"""What `torch.cuda.get_arch_list()` gives, printed by a script."""
 
 
 def _torch_files(page: Page, draft: Draft) -> None:
