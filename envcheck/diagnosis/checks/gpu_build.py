@@ -122,7 +122,8 @@ def gpu_too_old(this: Check, case: Case) -> Iterator[Finding]:
     is available for execution on the device".
 
     Common causes: the newest build was installed on a GPU of an older generation; a release often has several
-    builds, and the one with the lower CUDA version serves older GPUs.
+    builds, and the one with the lower CUDA version serves older GPUs; a card of a generation that no build serves,
+    which a driver does not change either.
 
     What to do: install a build whose list has the GPU's architecture, mostly one for a lower CUDA version or an
     older release. A GPU that no build serves can still sit beside the CPU, on which torch computes.
